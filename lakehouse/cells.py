@@ -1,0 +1,67 @@
+"""Text cells to typed Arrow columns: whole columns at once, cell by cell only where a column does not read whole."""
+
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "BIGINT": pa.int64(),
+    "INT": pa.int32(),
+    "SMALLINT": pa.int16(),
+    "DOUBLE": pa.float64(),
+    "FLOAT": pa.float32(),
+    "BOOLEAN": pa.bool_(),
+    "STRING": pa.string(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+"""Arrow type of each contract type that a raw column may have. Times are published without a zone and read so."""
+
+
+def parse(text: pa.Array, spark_type: str) -> tuple[pa.Array, pa.Array | None]:
+    """Cells of type `spark_type`, and a mask of the cells that hold something else (None: there are none).
+
+    A cell that does not read is null. An empty or blank cell is a null that reads, except in a STRING column, which is
+    given as it came. Blanks around a value, a plus sign, `12.0` for a whole number and a midnight time for a date are
+    accepted; `nan` and `inf` are not numbers.
+    """
+    if spark_type == "STRING":
+        return text, None
+    to_type = ARROW_TYPES[spark_type]
+    try:
+        parsed = pc.cast(text, to_type)
+        if not pa.types.is_floating(to_type) or pc.all(pc.is_finite(parsed)).as_py() is not False:
+            return parsed, None
+    except pa.ArrowInvalid:
+        pass
+    tidy = _tidy(text, to_type)
+    parsed = _cast_in_halves(tidy, to_type)
+    if pa.types.is_floating(to_type):
+        parsed = pc.if_else(pc.is_finite(parsed), parsed, pa.scalar(None, to_type))
+    unparsed = pc.and_(pc.is_valid(tidy), pc.is_null(parsed))
+    return parsed, unparsed if pc.any(unparsed).as_py() else None
+
+
+def _tidy(text: pa.Array, to_type: pa.DataType) -> pa.Array:
+    """Cells without what may stand around a value; empty ones null."""
+    replace = partial(pc.replace_substring_regex, replacement="")
+    tidy = pc.utf8_trim_whitespace(text)
+    if pa.types.is_integer(to_type):
+        tidy = replace(replace(tidy, pattern=r"^\+"), pattern=r"\.0+$")
+    elif pa.types.is_floating(to_type):
+        tidy = replace(tidy, pattern=r"^\+")
+    elif pa.types.is_date(to_type):
+        tidy = replace(tidy, pattern=r"[ T]00:00(:00(\.0+)?)?$")
+    return pc.if_else(pc.equal(tidy, ""), pa.scalar(None, pa.string()), tidy)
+
+
+def _cast_in_halves(text: pa.Array, to_type: pa.DataType) -> pa.Array:
+    """Casts what reads and gives null for the rest, halving down to the cells that do not read."""
+    try:
+        return pc.cast(text, to_type)
+    except pa.ArrowInvalid:
+        if len(text) == 1:
+            return pa.nulls(1, to_type)
+        half = len(text) // 2
+        return pa.concat_arrays([_cast_in_halves(text[:half], to_type), _cast_in_halves(text[half:], to_type)])

@@ -1,0 +1,155 @@
+"""What the lake knows of itself: `ops.runs`, `ops.files`, `ops.reconciliation`, appended as tables are built."""
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from lakehouse.io import Lake
+from lakehouse.table import Table
+
+RUNS = Table(
+    name="ops.runs",
+    description="One row a table (or part of one) that a run built, found unchanged, or failed at.",
+    key=("run_id", "node"),
+    mode="append",
+    ddl="""
+    run_id STRING NOT NULL COMMENT 'the run: time and a random tail',
+    node STRING NOT NULL COMMENT 'table, or table[source]',
+    table STRING NOT NULL COMMENT 'layer.table',
+    status STRING NOT NULL COMMENT 'built or failed',
+    code STRING COMMENT 'digest of the code behind the table',
+    fingerprint STRING COMMENT 'digest of code, input versions, task and key: an equal one means nothing to do',
+    input_versions STRING COMMENT 'JSON: version of each input',
+    version BIGINT COMMENT 'version of the table that this run left',
+    quarantine_version BIGINT COMMENT 'version of the quarantine table that this run left',
+    rows_in BIGINT COMMENT 'rows of the consumed inputs (raw rows for bronze)',
+    rows_given BIGINT COMMENT 'rows that the function gave',
+    rows_out BIGINT COMMENT 'rows written',
+    rows_quarantined BIGINT COMMENT 'rows that broke an error rule',
+    rows_left_out BIGINT COMMENT 'rows left out on purpose, under a named reason',
+    warnings STRING COMMENT 'JSON: rows by broken warn rule',
+    started_at TIMESTAMP COMMENT 'UTC',
+    seconds DOUBLE COMMENT 'wall time, s',
+    engine STRING COMMENT 'sail, spark or databricks',
+    error STRING COMMENT 'one sentence, for a failed one'
+    """,
+)
+FILES = Table(
+    name="ops.files",
+    description="One row a raw file that was read, at each of its contents; the last row of a file is in force.",
+    key=("table", "file", "batch_id"),
+    mode="append",
+    ddl="""
+    table STRING NOT NULL COMMENT 'bronze table that the file feeds',
+    file STRING NOT NULL COMMENT 'path relative to the raw folder',
+    batch_id STRING NOT NULL COMMENT 'batch that read it',
+    size BIGINT COMMENT 'bytes',
+    modified_ns BIGINT COMMENT 'modification time, ns: an unchanged one spares the hashing',
+    sha256 STRING COMMENT 'digest of the content',
+    ingested_at TIMESTAMP COMMENT 'UTC'
+    """,
+)
+RECONCILIATION = Table(
+    name="ops.reconciliation",
+    description="Where every row of a consumed input went, by run, table and outcome.",
+    key=("run_id", "node", "input", "outcome", "reason"),
+    mode="append",
+    ddl="""
+    run_id STRING NOT NULL COMMENT 'the run',
+    node STRING NOT NULL COMMENT 'table, or table[source], that consumed the rows',
+    input STRING NOT NULL COMMENT 'consumed table, or derived for rows made here',
+    outcome STRING NOT NULL COMMENT 'written, merged, left_out or quarantined',
+    reason STRING NOT NULL COMMENT 'named reason; the broken rules for quarantined',
+    rows BIGINT NOT NULL COMMENT 'input rows'
+    """,
+)
+TABLES = (RUNS, FILES, RECONCILIATION)
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """Sorts by time and never repeats, e.g. `20261124T053000-1f9c`."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+
+
+@dataclass
+class Outcome:
+    """What became of one node in one run; `status` is built, unchanged, skipped or failed."""
+
+    node: str
+    table: str
+    status: str
+    rows_in: int = 0
+    rows_given: int = 0
+    rows_out: int = 0
+    rows_quarantined: int = 0
+    rows_left_out: int = 0
+    seconds: float = 0.0
+    version: int | None = None
+    quarantine_version: int | None = None
+    warnings: dict[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+class Ledger:
+    """Reads and appends the `ops` tables; keeps what it read in memory for the length of a run."""
+
+    def __init__(self, lake: Lake, engine: str) -> None:
+        self._lake = lake
+        self._engine = engine
+        self._last: dict[str, dict[str, Any]] | None = None
+        self._files: dict[str, dict[str, dict[str, Any]]] | None = None
+
+    def last_built(self, node: str) -> dict[str, Any] | None:
+        """The record of the last time that the node was built."""
+        if self._last is None:
+            runs = sorted(self._lake.records(RUNS.name), key=lambda r: r["started_at"])
+            self._last = {r["node"]: r for r in runs if r["status"] == "built"}
+        return self._last.get(node)
+
+    def record_run(
+        self,
+        run_id: str,
+        outcome: Outcome,
+        started_at: datetime,
+        *,
+        code: str,
+        fingerprint: str,
+        input_versions: dict[str, Any],
+        reconciliation: list[dict[str, Any]] | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Appends the outcome (and how its rows reconcile) in one commit a table."""
+        record = {
+            **asdict(outcome),
+            "run_id": run_id,
+            "code": code,
+            "fingerprint": fingerprint,
+            "input_versions": json.dumps(input_versions, sort_keys=True),
+            "warnings": json.dumps(outcome.warnings, sort_keys=True),
+            "started_at": started_at,
+            "engine": self._engine,
+            "error": error,
+        }
+        self._lake.append_records(RECONCILIATION.name, RECONCILIATION.columns, reconciliation or [])
+        self._lake.append_records(RUNS.name, RUNS.columns, [record])
+        if self._last is not None and outcome.status == "built":
+            self._last[outcome.node] = record
+
+    def files(self, table: str) -> dict[str, dict[str, Any]]:
+        """The record in force of each file that fed a bronze table, by the file's name."""
+        if self._files is None:
+            self._files = {}
+            self._keep(sorted(self._lake.records(FILES.name), key=lambda r: r["ingested_at"]))
+        return dict(self._files.get(table, {}))
+
+    def _keep(self, records: list[dict[str, Any]]) -> None:
+        assert self._files is not None
+        for record in records:
+            self._files.setdefault(record["table"], {})[record["file"]] = record
+
+    def record_files(self, records: list[dict[str, Any]]) -> None:
+        if self._files is not None:
+            self._keep(records)
+        self._lake.append_records(FILES.name, FILES.columns, records)

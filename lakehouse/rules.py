@@ -1,0 +1,61 @@
+"""Rules applied in one pass: each row gets the names of the `error` rules it breaks, and marks for the others."""
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.window import Window
+
+from lakehouse.errors import ContractError
+from lakehouse.table import ACCOUNTING, LEFT_OUT, ROWS, Rule, Table
+
+BROKEN = "_broken"
+DUPLICATE_KEY = "duplicate_key"
+
+
+def check_columns(frame: DataFrame, table: Table) -> None:
+    """ContractError unless the frame has the contract's columns, each of its type, and else only `_` helper columns."""
+    given = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
+    wanted = {c.name: c.spark_type for c in table.columns}
+    problems = [f"lacks {name}" for name in wanted if name not in given]
+    problems += [f"has {name} twice" for name in given if frame.columns.count(name) > 1]
+    problems += [
+        f"has {name}, which the contract does not know" for name in given if name not in wanted and name[0] != "_"
+    ]
+    problems += [
+        f"has {name} as {given[name]} instead of {kind}"
+        for name, kind in wanted.items()
+        if given.get(name, kind) != kind
+    ]
+    if problems:
+        raise ContractError(f"{table.name}: the frame " + "; ".join(problems) + ".")
+
+
+def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
+    """The contract's columns, the accounting columns (those that the function did not give are filled in),
+    `_broken ARRAY<STRING>` (error rules broken, empty for good and left-out rows), and one BOOLEAN a `warn` or
+    `fail` rule. Helper columns end here: nothing after the rules reads them."""
+    for name in ACCOUNTING:
+        given = F.col(name) if name in frame.columns else F.lit(None)
+        # A null literal has no type that a file could store, hence the casts.
+        one = F.lit(1).cast("bigint")
+        frame = frame.withColumn(name, F.coalesce(given.cast("bigint"), one) if name == ROWS else given.cast("string"))
+    counted = F.col(LEFT_OUT).isNull()
+    errors = [F.when(_broken(rule), F.lit(rule.name)) for rule in table.rules_in_force() if rule.severity == "error"]
+    if table.key_check:
+        key_is_whole = reduce(lambda a, b: a & b, (F.col(k).isNotNull() for k in table.key))
+        window = Window.partitionBy(*table.key, counted)
+        errors.append(F.when(key_is_whole & (F.count(F.lit(1)).over(window) > 1), F.lit(DUPLICATE_KEY)))
+    none = F.array().cast("array<string>")
+    broken = F.when(counted, F.array_compact(F.array(*errors))).otherwise(none) if errors else none
+    marks = {mark(rule): counted & _broken(rule) for rule in table.rules if rule.severity != "error"}
+    return frame.withColumns({BROKEN: broken, **marks}).select(*table.column_names, *ACCOUNTING, BROKEN, *marks)
+
+
+def mark(rule: Rule) -> str:
+    """Name of the helper column that is true where a `warn` or `fail` rule is broken."""
+    return f"_{rule.severity}_{rule.name}"
+
+
+def _broken(rule: Rule) -> Column:
+    return F.expr(f"NOT coalesce(({rule.check}), true)")

@@ -1,0 +1,53 @@
+"""One Spark session for all tests, on the engine of EHR_ENGINE; frame equality that prints a readable difference."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.session import open_session
+from lakehouse.settings import Settings
+
+ENGINE = os.environ.get("EHR_ENGINE", "sail")
+
+
+@pytest.fixture(scope="session")
+def spark() -> SparkSession:
+    return open_session(Settings(engine=ENGINE))
+
+
+@pytest.fixture(scope="session")
+def real_raw() -> Path:
+    """The folder of real raw files; tests that ask for it run only where EHR_RAW names one."""
+    if not (folder := os.environ.get("EHR_RAW")):
+        pytest.skip("EHR_RAW names no folder of real data")
+    return Path(folder).resolve()
+
+
+def assert_frame(frame: DataFrame, expected: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+    """Rows equal `expected` in any order: same columns, exact values, floats to 1e-9."""
+    rows = [row.asDict(recursive=True) for row in frame.collect()]
+
+    def order(row: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(row[k]) for k in key)
+
+    actual, wanted = sorted(rows, key=order), sorted(expected, key=order)
+    assert [order(r) for r in actual] == [order(r) for r in wanted]
+    for got, want in zip(actual, wanted, strict=True):
+        assert set(got) == set(want), f"columns differ: {set(got) ^ set(want)}"
+        wrong = {c: (got[c], want[c]) for c in want if not same(got[c], want[c])}
+        assert not wrong, f"{order(want)}: (got, expected) differ: {wrong}"
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equality that lets floats differ by 1e-9 relative, and looks into lists and dicts."""
+    if isinstance(a, float) and isinstance(b, int | float):
+        return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    return bool(a == b)

@@ -1,0 +1,111 @@
+"""The files of conf/ that are data: a clinical question, a dictionary."""
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse import reference, settings, tasks
+from lakehouse.errors import ConfigError
+from lakehouse.reference import dictionary_frame, dictionary_version, read_dictionary
+from lakehouse.tasks import Split, load_task
+
+
+@pytest.fixture
+def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "conf"
+    (folder / "tasks").mkdir(parents=True)
+    for module in (settings, tasks, reference):
+        monkeypatch.setattr(module, "CONF", folder)
+    return folder
+
+
+def test_a_task_is_its_file_over_the_defaults(conf: Path) -> None:
+    (conf / "tasks" / "mortality.yml").write_text(
+        "label: in_hospital_death\nwindow_hours: 24\nsplit: {by: patient_hash, test_fraction: 0.3}\n"
+        "feature_groups: {saps: true, retrospective: false}\n"
+    )
+    task = load_task("mortality")
+    assert (task.name, task.label, task.window_hours, task.min_age) == ("mortality", "in_hospital_death", 24, 16)
+    assert task.split == Split(by="patient_hash", test_fraction=0.3)
+    assert (task.split.train, task.split.test) == (("a",), ("b",))
+    assert task.feature_groups == {"saps": True, "retrospective": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("label: x\nwindow: 48", "conf/tasks/mortality.yml has no setting 'window'; did you mean 'window_hours'"),
+        (
+            "label: x\nsplit: {tests: [b]}",
+            "split of conf/tasks/mortality.yml has no setting 'tests'; did you mean 'test'",
+        ),
+        ("label: x\nwindow_hours: 0", "conf/tasks/mortality.yml: window_hours: Input should be greater than or equal"),
+        ("label: x\nsplit: {by: stay}", "conf/tasks/mortality.yml: split.by: Input should be 'record_set' or 'patient"),
+        ("window_hours: 48", "conf/tasks/mortality.yml: label: Field required"),
+        ("label: [", "conf/tasks/mortality.yml is not YAML"),
+        ("- label", "conf/tasks/mortality.yml must hold keys and values"),
+    ],
+)
+def test_a_wrong_task_names_file_key_and_problem(conf: Path, text: str, said: str) -> None:
+    (conf / "tasks" / "mortality.yml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_task("mortality")
+    assert str(refused.value).startswith(said)
+
+
+def test_an_unknown_task_names_the_known_ones(conf: Path) -> None:
+    (conf / "tasks" / "readmission.yml").touch()
+    (conf / "tasks" / "mortality.yml").touch()
+    with pytest.raises(ConfigError, match="no task 'morality': conf/tasks holds mortality, readmission"):
+        load_task("morality")
+
+
+DICTIONARY = 'id,concept,scale,log,note\n1,heart_rate,1,false,\n2,urine,0.5,True,"a, b"\n'
+
+
+def test_a_dictionary_is_typed_by_its_columns(conf: Path, spark: SparkSession) -> None:
+    (conf / "tiny.csv").write_text(DICTIONARY)
+    rows = [
+        {"id": 1, "concept": "heart_rate", "scale": 1.0, "log": False, "note": None},
+        {"id": 2, "concept": "urine", "scale": 0.5, "log": True, "note": "a, b"},
+    ]
+    assert read_dictionary("tiny") == read_dictionary("conf.tiny") == rows
+    frame = dictionary_frame(spark, "conf.tiny")
+    assert [f"{f.name} {f.dataType.simpleString()}" for f in frame.schema] == [
+        "position int", "id int", "concept string", "scale double", "log boolean", "note string",
+    ]  # fmt: skip
+    assert [row.asDict() for row in frame.collect()] == [{"position": i, **row} for i, row in enumerate(rows, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,scale\n1,1\n2,one\n", "conf/tiny.csv line 3: could not convert string to float: 'one'."),
+        ("id,scale\n1.5,1\n", "conf/tiny.csv line 2: invalid literal for int() with base 10: '1.5'."),
+        ("id,log\n1,yes\n", "conf/tiny.csv line 2: log is 'yes', neither true nor false."),
+        ("id,scale\n1\n", "conf/tiny.csv line 2: zip() argument 2 is shorter than argument 1."),
+        ("id,scale\n", "conf/tiny.csv holds no row."),
+        ("", "conf/tiny.csv holds no row."),
+    ],
+)
+def test_a_wrong_dictionary_names_file_line_and_problem(conf: Path, text: str, said: str) -> None:
+    (conf / "tiny.csv").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        read_dictionary("tiny")
+    assert str(refused.value) == said
+
+
+@pytest.mark.usefixtures("conf")
+def test_a_dictionary_that_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"no dictionary conf.absent: conf/absent.csv does not exist"):
+        read_dictionary("conf.absent")
+
+
+def test_its_version_follows_the_content_alone(conf: Path) -> None:
+    (conf / "tiny.csv").write_text(DICTIONARY)
+    before = dictionary_version("conf.tiny")
+    (conf / "tiny.csv").write_text(DICTIONARY)
+    assert dictionary_version("conf.tiny") == before
+    (conf / "tiny.csv").write_text(DICTIONARY.replace("0.5", "0.6"))
+    assert dictionary_version("conf.tiny") != before
