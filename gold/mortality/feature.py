@@ -1,0 +1,43 @@
+"""What a feature column is, and the window that every feature keeps to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.tasks import Task
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One DOUBLE column of a feature table; the comment says what it is, with its unit.
+
+    `zero` marks counts and shares, which are 0 where nothing was measured; every other feature is null there.
+    """
+
+    name: str
+    comment: str
+    zero: bool = False
+
+    @property
+    def ddl(self) -> str:
+        return f"{self.name} DOUBLE COMMENT '{self.comment.replace(chr(39), chr(39) * 2)}'"
+
+
+def features_ddl(features: Iterable[Feature]) -> str:
+    """DDL of a feature table: stay, source, then the features in their order."""
+    keys = ("stay_id STRING NOT NULL COMMENT 'ICU stay'", "source STRING NOT NULL COMMENT 'source system'")
+    return ", ".join((*keys, *(feature.ddl for feature in features)))
+
+
+def within_window(events: DataFrame, mortality_cohort: DataFrame, task: Task) -> DataFrame:
+    """Events of the cohort's stays from the stay's start to the window's end, both minutes included.
+
+    The Challenge publishes measurements up to and including 48:00, so a window of 48 h is minute 0 to minute 2,880.
+    Every feature and sequence is made from this frame: stay_id, concept, minute, value.
+    """
+    inside = events.where(F.col("minute").between(0, task.window_hours * 60))
+    return inside.join(mortality_cohort.select("stay_id"), on="stay_id", how="left_semi").select(
+        "stay_id", "concept", "minute", "value"
+    )

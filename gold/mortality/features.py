@@ -1,0 +1,84 @@
+"""Model-ready description of each stay of the cohort: one row a stay, one DOUBLE column a feature.
+
+Key `stay_id`; from the cohort, `silver.stays`, `silver.events`, `silver.admissions` and `silver.diagnoses`. Must
+never contain: anything measured after the window's end, the label or any column of the outcome files, this
+admission's diagnosis codes. Missing is null; a model's own pipeline imputes. Columns of a feature group that the
+task turns off are null, so that the contract stays the same.
+"""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from gold.mortality import composites, demographics, history, retrospective, saps, sofa, urine
+from gold.mortality.feature import Feature, features_ddl, within_window
+from gold.mortality.hourly import hourly
+from gold.mortality.statistics import statistics, statistics_features
+from lakehouse.settings import check_keys
+from lakehouse.table import Table
+from lakehouse.tasks import Task
+
+GROUPS: dict[str, tuple[Feature, ...]] = {
+    "demographics": demographics.FEATURES,
+    "statistics": statistics_features(),
+    "composites": (*composites.FEATURES, *urine.FEATURES),
+    "severity": (*sofa.FEATURES, *saps.FEATURES),
+    "history": history.FEATURES,
+}
+"""Features by the name under which a task turns them off; `retrospective_codes` is a table of its own."""
+
+FEATURES = tuple(feature for group in GROUPS.values() for feature in group)
+
+TABLE = Table(
+    name="gold.mortality_features",
+    description="Features of each stay from the prediction window and from what was known before it.",
+    ddl=features_ddl(FEATURES),
+    key=("stay_id",),
+    inputs=(
+        "gold.mortality_cohort",
+        "silver.stays",
+        "silver.events",
+        "silver.admissions",
+        "silver.diagnoses",
+        "conf.comorbidities",
+    ),
+    task="mortality",
+)
+
+
+def build(
+    mortality_cohort: DataFrame,
+    stays: DataFrame,
+    events: DataFrame,
+    admissions: DataFrame,
+    diagnoses: DataFrame,
+    comorbidities: DataFrame,
+    task: Task,
+) -> DataFrame:
+    """One row for every stay of the cohort, also for those without a single measurement.
+
+    ConfigError where the task names a feature group that there is not.
+    """
+    check_keys(task.feature_groups, (*GROUPS, retrospective.GROUP), f"feature_groups of task {task.name}")
+    inside = within_window(events, mortality_cohort, task)
+    parts = (
+        demographics.demographics(mortality_cohort, stays, admissions, inside),
+        history.history(mortality_cohort, admissions, diagnoses, comorbidities),
+        composites.composites(hourly(inside, task.window_hours), task.window_hours),
+        statistics(inside, task.window_hours),
+    )  # the widest last, and one projection after it: engines plan a join in time that grows with its width
+    joined = mortality_cohort.select("stay_id", "source")
+    for part in parts:
+        joined = joined.join(part, on="stay_id", how="left")
+    made = {**urine.urine(task.window_hours), **sofa.sofa(), **saps.saps()}
+    return joined.select(
+        "stay_id", "source", *(_column(group, f, made, task) for group in GROUPS for f in GROUPS[group])
+    )
+
+
+def _column(group: str, feature: Feature, made: dict[str, Column], task: Task) -> Column:
+    if not task.feature_groups.get(group, True):
+        return F.lit(None).cast("double").alias(feature.name)
+    column = made.get(feature.name, F.col(feature.name))
+    if feature.zero:
+        column = F.coalesce(column, F.lit(0.0))
+    return column.cast("double").alias(feature.name)
