@@ -1,0 +1,137 @@
+"""A hyperparameter search that can be stopped, resumed and repeated: Optuna's TPE over a plain search space.
+
+Each trial's sampler is seeded by the study's seed and the number of finished trials, so that a study stopped
+after any trial goes on to the same trials as one that was never stopped. Trials cut by the clock or by a
+kill do not count: they are run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+class OutOfTime(Exception):  # noqa: N818 (a signal, not an error)
+    """Raised by an objective that saw its `deadline` pass."""
+
+
+class FoldPruner(optuna.pruners.BasePruner):
+    """Stops a trial whose mean over the folds so far is worse than the median of complete trials over the
+    same folds.
+
+    Optuna's MedianPruner compares a trial's best step, which here is merely its easiest fold. `warmup` folds
+    always run.
+    """
+
+    def __init__(self, warmup: int = 2) -> None:
+        self.warmup = warmup
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        step = trial.last_step
+        if step is None or step + 1 < self.warmup:
+            return False
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        others = [past.intermediate_values[step] for past in complete if step in past.intermediate_values]
+        return bool(others) and trial.intermediate_values[step] > float(np.median(others))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends: after `trials` finished trials of the study, or after `seconds` of this call.
+
+    The first trial always runs to its end.
+    """
+
+    trials: int
+    seconds: float
+
+
+def suggest(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One value of each parameter of a plain space.
+
+    An entry is {choices: [...]} or {low, high[, log, step]}; whole-numbered bounds give a whole number.
+    Raises ValueError for another entry, naming the parameter.
+    """
+    values = {}
+    for name, entry in space.items():
+        if set(entry) == {"choices"}:
+            values[name] = trial.suggest_categorical(name, entry["choices"])
+        elif {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"}:
+            whole = isinstance(entry["low"], int) and isinstance(entry["high"], int)
+            values[name] = (trial.suggest_int if whole else trial.suggest_float)(name, **entry)
+        else:
+            raise ValueError(f"search space of {name}: want choices, or low and high, not {sorted(entry)}")
+    return values
+
+
+def study_name(prefix: str, features: pd.DataFrame, *others: Any) -> str:
+    """`prefix` and a digest of the training rows and of whatever else the trials' values depend on.
+
+    Trials of other rows, folds or spaces are not comparable: they must never be resumed as if they were.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    digest.update(json.dumps(list(features.columns)).encode())
+    for array in (features, *others):
+        if isinstance(array, (pd.DataFrame, pd.Series, np.ndarray)):
+            digest.update(np.ascontiguousarray(np.asarray(array, dtype=np.float64)).tobytes())
+        else:
+            digest.update(json.dumps(array, sort_keys=True).encode())
+    return f"{prefix}-{digest.hexdigest()}"
+
+
+def search(
+    objective: Callable[[optuna.Trial, float], float],
+    *,
+    name: str,
+    defaults: Mapping[str, Any],
+    budget: Budget,
+    seed: int,
+    storage: str | None = None,
+) -> optuna.Study:
+    """The study after it has minimised `objective(trial, deadline)` within the budget.
+
+    `defaults` is tried first. `storage` is a database URL (sqlite:///...); None keeps the study in memory.
+    The objective reports after each fold, raises optuna.TrialPruned when told to, and OutOfTime past the
+    deadline (time.monotonic seconds; infinite until a first trial is complete).
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # A trial is pruned when its mean over the folds so far is worse than the median of earlier trials at
+    # that fold.
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=1)
+    study = optuna.create_study(
+        study_name=name, storage=storage, direction="minimize", pruner=pruner, load_if_exists=True
+    )
+    for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(stale.number, state=TrialState.FAIL)  # left by a killed run
+    started = time.monotonic()
+    while True:
+        done = study.get_trials(deepcopy=False, states=FINISHED)
+        complete = any(past.state is TrialState.COMPLETE for past in done)
+        deadline = started + budget.seconds if complete else np.inf
+        if len(done) >= budget.trials or time.monotonic() > deadline:
+            return study
+        if not done and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            study.enqueue_trial(dict(defaults))
+        study.sampler = optuna.samplers.TPESampler(seed=seed + len(done), n_startup_trials=4, multivariate=True)
+        trial = study.ask()
+        try:
+            study.tell(trial, objective(trial, deadline))
+        except optuna.TrialPruned:
+            study.tell(trial, state=TrialState.PRUNED)
+        except OutOfTime:
+            study.tell(trial, state=TrialState.FAIL)
+            return study
+        except BaseException:
+            study.tell(trial, state=TrialState.FAIL)
+            raise
