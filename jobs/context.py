@@ -1,0 +1,44 @@
+"""What every verb needs: the settings in force, the lake, its ledger, and a run id."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from jobs.console import messages
+from lakehouse.io import Lake
+from lakehouse.ledger import Ledger, new_run_id
+from lakehouse.pseudonyms import Identifier
+from lakehouse.session import open_session
+from lakehouse.settings import Settings
+
+
+@dataclass
+class Context:
+    """One invocation. The session starts when a verb first needs it: looking at a lake needs none."""
+
+    settings: Settings
+    console: Console
+    run_id: str
+
+    @classmethod
+    def of(cls, settings: Settings, console: Console | None = None) -> "Context":
+        return cls(settings, console or messages(), new_run_id())
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        with self.console.status(f"starting engine {self.settings.engine}"):
+            return open_session(self.settings)
+
+    @cached_property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake, lambda: self.spark)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.lake, self.settings.engine)
+
+    @property
+    def identify(self) -> Identifier:
+        return Identifier(self.settings.pseudonym_key)

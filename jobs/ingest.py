@@ -1,0 +1,28 @@
+"""Raw files into bronze tables."""
+
+from jobs.context import Context
+from jobs.progress import StageProgress
+from lakehouse.errors import RawDataError
+from lakehouse.ingestion import Ingestion
+from lakehouse.ledger import Outcome
+from lakehouse.rawfiles import Inventory
+from lakehouse.registry import registry
+
+
+def ingest(context: Context, only: str | None = None) -> list[Outcome]:
+    """Reads what is new or changed under the raw folder; `only` narrows to one table or source."""
+    tables = registry()
+    inventory = Inventory(context.settings.raw)
+    known = {name for t in tables.raw_tables() if t.raw for name in (t.name, t.raw.source)}
+    if only is not None and only not in known:
+        raise RawDataError(f"--only {only}: no raw table or source of that name; `ehr tables --all` lists them.")
+    with StageProgress(
+        context.console, "ingest: raw files to bronze", [t.name for t in tables.raw_tables()]
+    ) as progress:
+        ingestion = Ingestion(
+            context.lake, tables, context.ledger, context.run_id, context.settings.cores, listener=progress
+        )
+        outcomes = ingestion.run(inventory, only)
+    if all(outcome.status == "unchanged" for outcome in outcomes):
+        context.console.print("  no new or changed file: nothing was read")
+    return outcomes

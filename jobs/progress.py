@@ -1,0 +1,91 @@
+"""What a person sees of a long run: the table at work with its seconds, a line when it ends, a summary at the end."""
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+
+from lakehouse.ledger import Outcome
+
+_MARKS = {"built": "[green]✓", "unchanged": "[dim]=", "skipped": "[dim]-", "failed": "[red]✗"}
+
+
+class StageProgress:
+    """A stage's progress; used as the listener of the runner and of ingestion.
+
+    On a terminal a spinner shows the table at work and the one that comes next; elsewhere each table is one line.
+    """
+
+    def __init__(self, console: Console, stage: str, nodes: Sequence[str] = ()) -> None:
+        self._console = console
+        self._stage = stage
+        self._nodes = list(nodes)
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+        )
+        self._task: TaskID | None = None
+        self.outcomes: list[Outcome] = []
+
+    def __enter__(self) -> "StageProgress":
+        self._console.print(f"[bold]{self._stage}")
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, node: str, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._show(f"{node}{self._next(node)}")
+            return
+        self.outcomes.append(outcome)
+        if outcome.status == "skipped":
+            return
+        rows = f"{outcome.rows_out:>11,} rows"
+        extra = f"  [yellow]{outcome.rows_quarantined:,} quarantined[/]" if outcome.rows_quarantined else ""
+        seconds = f"{outcome.seconds:6.1f} s" if outcome.status == "built" else " " * 8
+        note = f"  [yellow]{outcome.note}[/]" if outcome.note else ""
+        name = outcome.node.replace("[", "\\[")
+        self._console.print(f"  {_MARKS[outcome.status]}[/] {name:<42} {rows} {seconds}{extra}{note}")
+
+    def _show(self, description: str) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(description.replace("[", "\\["), total=None)
+
+    def _next(self, node: str) -> str:
+        if node not in self._nodes:
+            return ""
+        following = self._nodes[self._nodes.index(node) + 1 :]
+        return f"  (next: {following[0]})" if following else "  (the last of this stage)"
+
+
+def summary(console: Console, stages: Iterable[tuple[str, Sequence[Outcome], float]], hint: str) -> None:
+    """The table at the end of a run: a row a stage, then where to look next."""
+    table = RichTable(title=None, header_style="bold")
+    table.add_column("stage")
+    for column in ("tables", "built", "unchanged", "rows in", "rows out", "left out", "quarantined", "seconds"):
+        table.add_column(column, justify="right")
+    total = 0.0
+    for stage, outcomes, seconds in stages:
+        there = [o for o in outcomes if o.status != "skipped"]
+        built = [o for o in there if o.status == "built"]
+        cells = [
+            len(there),
+            len(built),
+            len(there) - len(built),
+            sum(o.rows_in for o in built),
+            sum(o.rows_out for o in built),
+            sum(o.rows_left_out for o in built),
+            sum(o.rows_quarantined for o in there),
+        ]
+        table.add_row(stage, *(f"{cell:,}" for cell in cells), f"{seconds:.1f}")
+        total += seconds
+    table.add_section()
+    table.add_row("all", *[""] * 7, f"{total:.1f}")
+    console.print(table)
+    console.print(hint)
