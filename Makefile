@@ -1,0 +1,54 @@
+# `make` explains itself. Everything a target needs, it installs: Python 3.11 or later and make are enough.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast check format lock docs clean
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PATIENTS ?= 1200
+DEMO := .run
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## the virtual environment, from requirements.lock
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one by PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet requirements.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup ## the whole job on generated data, from raw files to a sample of the predictions
+	@test -d $(DEMO)/raw/challenge-2012 || $(BIN)/ehr generate --out $(DEMO)/raw --patients $(PATIENTS)
+	@$(BIN)/ehr run --raw $(DEMO)/raw --lake $(DEMO)/lake
+	@$(BIN)/ehr evaluate --lake $(DEMO)/lake
+	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
+	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
+
+test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
+	$(BIN)/pytest
+	@if command -v java >/dev/null; then EHR_ENGINE=spark $(BIN)/pytest -m engine; \
+	else echo "no Java: the tests of the JVM engine were left out"; fi
+
+test-fast: setup ## the tests of one function or table each, on the embedded engine
+	$(BIN)/pytest tests/unit tests/golden
+
+check: setup ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## mends what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## requirements.lock anew from pyproject.toml
+	VIRTUAL_ENV=.venv $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+
+docs: setup ## the generated pages of docs/
+	$(BIN)/ehr dictionary > docs/data-dictionary.md
+
+clean: ## removes what the other targets made
+	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
