@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -12,6 +13,7 @@ from lakehouse.ledger import Ledger, new_run_id
 from lakehouse.pseudonyms import Identifier
 from lakehouse.session import open_session
 from lakehouse.settings import Settings
+from lakehouse.unity import UnityLake
 
 
 @dataclass
@@ -33,7 +35,11 @@ class Context:
 
     @cached_property
     def lake(self) -> Lake:
-        return Lake(self.settings.lake, lambda: self.spark)
+        settings = self.settings
+        if settings.engine == "databricks":
+            assert settings.catalog and settings.volume  # the settings have seen to it
+            return UnityLake(settings.catalog, Path(settings.volume), lambda: self.spark)
+        return Lake(settings.lake, lambda: self.spark)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -119,9 +119,13 @@ class Lake:
         frame.createOrReplaceTempView("merge_source")
         on = " AND ".join(f"target.`{k}` = source.`{k}`" for k in key)
         self.spark.sql(
-            f"MERGE INTO delta.`{self.location(name)}` AS target USING merge_source AS source ON {on} "
+            f"MERGE INTO {self.merge_target(name)} AS target USING merge_source AS source ON {on} "
             "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         ).collect()
+
+    def merge_target(self, name: str) -> str:
+        """The table as SQL names it."""
+        return f"delta.`{self.location(name)}`"
 
     def stage(self, frame: DataFrame, label: str) -> DataFrame:
         """Evaluates the frame once into files that no reader of the lake sees, and gives them back as a frame."""
