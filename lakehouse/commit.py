@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
 from lakehouse.io import ALL_ROWS, Lake
-from lakehouse.rules import BROKEN, apply_rules, check_columns, mark
+from lakehouse.rules import BROKEN, apply_rules, check_columns, mark, ruled_schema
 from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, RAW_TEXT, ROWS, Table
 
 QUARANTINE_COLUMNS = (
@@ -82,7 +82,7 @@ def commit(
     check_columns(frame, table)
     label = f"{run_id}/{node}"
     try:
-        staged = lake.stage(apply_rules(frame, table), label)
+        staged = lake.stage(apply_rules(frame, table), label, ruled_schema(table))
         done = _count(staged, table, default_from)
         verify(done)
         lake.create(table.name, table.columns, table.partition_by)

@@ -103,7 +103,7 @@ class Lake:
             self.stage(frame, label)
             stay = self.read(name).where(f"NOT coalesce(({where}), false)").select(*frame.columns)
             stay.write.mode("append").parquet(str(self._staging(label)))
-            frame, where = self._staged(frame, label), ALL_ROWS
+            frame, where = self._staged(_ddl(frame), label), ALL_ROWS
         try:
             writer = frame.write.format("delta").mode("overwrite")
             writer = writer if where == ALL_ROWS else writer.option("replaceWhere", where)
@@ -127,14 +127,15 @@ class Lake:
         """The table as SQL names it."""
         return f"delta.`{self.location(name)}`"
 
-    def stage(self, frame: DataFrame, label: str) -> DataFrame:
-        """Evaluates the frame once into files that no reader of the lake sees, and gives them back as a frame."""
-        frame.write.mode("overwrite").parquet(str(self._staging(label)))
-        return self._staged(frame, label)
+    def stage(self, frame: DataFrame, label: str, schema: str | None = None) -> DataFrame:
+        """Evaluates the frame once into files that no reader of the lake sees, and gives them back as a frame.
 
-    def _staged(self, frame: DataFrame, label: str) -> DataFrame:
-        # As DDL, where an array may hold nulls: files say so even of a frame whose arrays cannot.
-        schema = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in frame.schema.fields)
+        `schema` is the frame's DDL where the caller knows it: to ask the engine of a wide frame takes seconds.
+        """
+        frame.write.mode("overwrite").parquet(str(self._staging(label)))
+        return self._staged(schema or _ddl(frame), label)
+
+    def _staged(self, schema: str, label: str) -> DataFrame:
         return self.spark.read.schema(schema).parquet(str(self._staging(label)))
 
     def unstage(self, label: str) -> None:
@@ -166,3 +167,8 @@ class Lake:
             self._delta(name).restore(version)
         except Exception as error:
             raise ContractError(f"{name} could not be put back to version {version}: {error}") from error
+
+
+def _ddl(frame: DataFrame) -> str:
+    # As DDL, where an array may hold nulls: files say so even of a frame whose arrays cannot.
+    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in frame.schema.fields)

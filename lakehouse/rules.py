@@ -1,5 +1,6 @@
 """Rules applied in one pass: each row gets the names of the `error` rules it breaks, and marks for the others."""
 
+from collections import Counter
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -18,7 +19,7 @@ def check_columns(frame: DataFrame, table: Table) -> None:
     given = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
     wanted = {c.name: c.spark_type for c in table.columns}
     problems = [f"lacks {name}" for name in wanted if name not in given]
-    problems += [f"has {name} twice" for name in given if frame.columns.count(name) > 1]
+    problems += [f"has {name} twice" for name, times in Counter(frame.columns).items() if times > 1]
     problems += [
         f"has {name}, which the contract does not know" for name in given if name not in wanted and name[0] != "_"
     ]
@@ -35,12 +36,9 @@ def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
     """The contract's columns, the accounting columns (those that the function did not give are filled in),
     `_broken ARRAY<STRING>` (error rules broken, empty for good and left-out rows), and one BOOLEAN a `warn` or
     `fail` rule. Helper columns end here: nothing after the rules reads them."""
-    for name in ACCOUNTING:
-        given = F.col(name) if name in frame.columns else F.lit(None)
-        # A null literal has no type that a file could store, hence the casts.
-        one = F.lit(1).cast("bigint")
-        frame = frame.withColumn(name, F.coalesce(given.cast("bigint"), one) if name == ROWS else given.cast("string"))
-    counted = F.col(LEFT_OUT).isNull()
+    given = set(frame.columns)
+    left_out = F.col(LEFT_OUT).cast("string") if LEFT_OUT in given else F.lit(None).cast("string")
+    counted = left_out.isNull()
     errors = [F.when(_broken(rule), F.lit(rule.name)) for rule in table.rules_in_force() if rule.severity == "error"]
     if table.key_check:
         key_is_whole = reduce(lambda a, b: a & b, (F.col(k).isNotNull() for k in table.key))
@@ -48,8 +46,33 @@ def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
         errors.append(F.when(key_is_whole & (F.count(F.lit(1)).over(window) > 1), F.lit(DUPLICATE_KEY)))
     none = F.array().cast("array<string>")
     broken = F.when(counted, F.array_compact(F.array(*errors))).otherwise(none) if errors else none
-    marks = {mark(rule): counted & _broken(rule) for rule in table.rules if rule.severity != "error"}
-    return frame.withColumns({BROKEN: broken, **marks}).select(*table.column_names, *ACCOUNTING, BROKEN, *marks)
+    # One projection: on a wide frame every further one costs an engine another second of planning.
+    return frame.select(
+        *table.column_names,
+        *(_accounting(name, name in given).alias(name) for name in ACCOUNTING),
+        broken.alias(BROKEN),
+        *((counted & _broken(rule)).alias(mark(rule)) for rule in _marked(table)),
+    )
+
+
+def ruled_schema(table: Table) -> str:
+    """DDL of what `apply_rules` gives."""
+    accounting = (f"`{name}` {'BIGINT' if name == ROWS else 'STRING'}" for name in ACCOUNTING)
+    marks = (f"`{mark(rule)}` BOOLEAN" for rule in _marked(table))
+    columns = (f"`{c.name}` {c.type}" for c in table.columns)
+    return ", ".join((*columns, *accounting, f"`{BROKEN}` ARRAY<STRING>", *marks))
+
+
+def _accounting(name: str, given: bool) -> Column:
+    # A null literal has no type that a file could store, hence the casts.
+    if name == ROWS:
+        one = F.lit(1).cast("bigint")
+        return F.coalesce(F.col(name).cast("bigint"), one) if given else one
+    return F.col(name).cast("string") if given else F.lit(None).cast("string")
+
+
+def _marked(table: Table) -> list[Rule]:
+    return [rule for rule in table.rules if rule.severity != "error"]
 
 
 def mark(rule: Rule) -> str:

@@ -15,7 +15,10 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 
+# To note the caller of each function of a thousand-column table takes longer than to build it.
+_NO_CALL_SITES = ("spark.python.sql.dataFrameDebugging.enabled", "false")
 _SPARK_CONF = {
+    _NO_CALL_SITES[0]: _NO_CALL_SITES[1],
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -58,6 +61,7 @@ def _sail() -> SparkSession:
     host, port = server.listening_address
     session: SparkSession = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
     session.conf.set("spark.sql.session.timeZone", "UTC")
+    session.conf.set(*_NO_CALL_SITES)
     return session
 
 

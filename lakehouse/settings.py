@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         None, ge=1, description="time limit of the hyperparameter search; default: the task's"
     )
     seed: int = Field(7, description="seed of everything that draws")
+    debug: bool = Field(False, description="show the stack trace behind an error")
 
     @model_validator(mode="after")
     def _prod_needs_a_key(self) -> "Settings":
