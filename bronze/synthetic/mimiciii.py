@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bronze.synthetic.files import CsvTables
-from bronze.synthetic.headers_mimiciii import HEADERS
+from bronze.synthetic.headers import MIMICIII as HEADERS
 from bronze.synthetic.mimic import Person, Sheet, draw_person
 from bronze.synthetic.mimiciii_hosp import CRITICAL_CARE, write_hospital
 from bronze.synthetic.mimiciii_icu import CAREGIVERS, write_stay

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bronze.synthetic.files import CsvTables
-from bronze.synthetic.headers_mimiciv import HEADERS
+from bronze.synthetic.headers import MIMICIV as HEADERS
 from bronze.synthetic.mimic import Person, Sheet, draw_person
 from bronze.synthetic.mimiciv_hosp import write_hospital
 from bronze.synthetic.mimiciv_icu import write_stay

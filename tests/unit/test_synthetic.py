@@ -21,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bronze.synthetic import challenge2012, generate, mimiciii, mimiciv
-from bronze.synthetic.headers_mimiciii import HEADERS as HEADERS_III
-from bronze.synthetic.headers_mimiciv import HEADERS as HEADERS_IV
+from bronze.synthetic.headers import MIMICIII as HEADERS_III
+from bronze.synthetic.headers import MIMICIV as HEADERS_IV
 from bronze.synthetic.mimic import draw_person
 from bronze.synthetic.physiology import death_risk, draw_patient, observe
 
