@@ -1,12 +1,13 @@
 """What every risk model is, whatever is inside: features in, risks and contributions out, saved as plain
 files.
 
-A new kind of model (a network, an ensemble, a calibrated wrapper) is one class here implemented and one line
-in `models.scorer.KINDS`; training jobs, registry and scoring stay as they are.
+A new kind of model (a network, an ensemble) is one class here implemented and one import in `models.kinds`;
+registry and scoring stay as they are.
 """
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +20,35 @@ from scipy.special import expit
 
 from models.features import FeatureSchema
 
+FILE = "model.json"
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """What moved each of n risks: q named `values` (n, q) and their `contributions` (n, q) in log odds.
+
+    A row's contributions and its `bias` (n,) sum to its margin.
+    """
+
+    names: list[str]
+    values: Floats
+    contributions: Floats
+    bias: Floats
 
 
 class RiskModel(ABC):
     """A fitted model of the risk of one outcome. `n` rows, `p` features (the schema's, in its order)."""
 
+    known: ClassVar[dict[str, type[RiskModel]]] = {}  # every imported kind of model, by its name
     kind: ClassVar[str]
-    requirements: ClassVar[tuple[str, ...]]  # distributions that loading and scoring need
+    requirements: tuple[str, ...]  # distributions that loading and scoring need
     schema: FeatureSchema
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        RiskModel.known[cls.kind] = cls
 
     @abstractmethod
     def margins(self, features: pd.DataFrame) -> Floats:
@@ -36,7 +56,8 @@ class RiskModel(ABC):
 
     @abstractmethod
     def contributions(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
-        """(n, p) contributions in log odds and (n,) bias; a row's sum is its margin."""
+        """(n, q) contributions in log odds and (n,) bias; a row's sum is its margin. q is p unless `reasons` says
+        otherwise."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -50,6 +71,28 @@ class RiskModel(ABC):
     def risks(self, features: pd.DataFrame) -> Floats:
         """Probabilities of the outcome, shape (n,)."""
         return expit(self.margins(features))
+
+    def reasons(self, features: pd.DataFrame) -> Reasons:
+        """The contributions with the names and values they belong to."""
+        contributions, bias = self.contributions(features)
+        values = self.schema.codes(features).to_numpy(dtype=np.float64)
+        return Reasons(self.schema.names, values, contributions, bias)
+
+
+def store(model: RiskModel, folder: Path) -> None:
+    """Writes a model with its kind and schema into `folder`, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder)
+    (folder / FILE).write_text(json.dumps({"kind": model.kind, "schema": model.schema.to_dict()}))
+
+
+def restore(folder: Path) -> RiskModel:
+    """The model that `store` wrote. Raises ValueError for a kind of model that this code does not know."""
+    plain = json.loads((folder / FILE).read_text())
+    kind = RiskModel.known.get(plain["kind"])
+    if kind is None:
+        raise ValueError(f"{folder}: unknown kind of model {plain['kind']!r}; known are {', '.join(RiskModel.known)}")
+    return kind.load(folder, FeatureSchema.from_dict(plain["schema"]))
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class BoostedModel(RiskModel):
     """A fitted booster."""
 
     kind: ClassVar[str] = "xgboost"
-    requirements: ClassVar[tuple[str, ...]] = ("xgboost",)
+    requirements: tuple[str, ...] = ("xgboost",)
 
     def __init__(self, booster: xgb.Booster, schema: FeatureSchema) -> None:
         self.booster, self.schema = booster, schema

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     ORDERED = "ordered"  # categories with an order: codes 0, 1, 2, ...
     FLAG = "flag"  # 0 or 1
     NUMERIC = "numeric"
+    SERIES = "series"  # an array a row, of any length
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class FeatureSchema:
         if missing or unknown:
             raise FeatureMismatchError(missing, unknown)
         frame = frame[self.names]
-        numbers = [feature.name for feature in self.features if not feature.levels]
+        numbers = [f.name for f in self.features if not f.levels and f.kind is not Kind.SERIES]
         text = [name for name in numbers if not _is_number(frame[name])]
         if text:
             raise ValueError(f"features that are not numbers: {_listed(text)}")
@@ -89,8 +90,9 @@ class FeatureSchema:
         return pd.concat([checked, frame.drop(columns=numbers)], axis=1)[self.names]
 
     def codes(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The checked frame as float64: text categories become their level's position, unseen ones NaN."""
-        coded = self.check(frame)
+        """The checked frame as float64, without series: text categories become their level's position, unseen ones
+        NaN."""
+        coded = self.check(frame).drop(columns=self.of(Kind.SERIES))
         for feature in self.features:
             if feature.levels:
                 code = pd.Series(range(len(feature.levels)), index=list(feature.levels), dtype=np.float64)
@@ -112,16 +114,19 @@ class FeatureSchema:
 
 
 def describe(
-    frame: pd.DataFrame, nominal: Iterable[str] = (), ordered: Mapping[str, Sequence[str]] | None = None
+    frame: pd.DataFrame,
+    nominal: Iterable[str] = (),
+    ordered: Mapping[str, Sequence[str]] | None = None,
+    series: Iterable[str] = (),
 ) -> FeatureSchema:
     """The schema of the training rows `frame` (one row a stay, one column a feature).
 
     `nominal` names unordered categories; `ordered` maps an ordered category to its levels from low to high
-    (empty for categories that are numbers already). Columns of 0 and 1 alone are flags; all others must be
-    numbers. Raises ValueError for a named category that the frame lacks.
+    (empty for categories that are numbers already); `series` names columns of arrays. Columns of 0 and 1 alone are
+    flags; all others must be numbers. Raises ValueError for a named category that the frame lacks.
     """
     ordered = dict(ordered or {})
-    nominal = list(nominal)
+    nominal, series = list(nominal), list(series)
     lacking = [name for name in [*nominal, *ordered] if name not in frame.columns]
     if lacking:
         raise ValueError(f"categories that are not in the frame: {_listed(lacking)}")
@@ -130,6 +135,8 @@ def describe(
     flags = (numbers.isna() | (numbers == 0) | (numbers == 1)).all()
 
     def feature(name: str) -> Feature:
+        if name in series:
+            return Feature(name, Kind.SERIES)
         if name in ordered:
             return Feature(name, Kind.ORDERED, tuple(ordered[name]), missing=float(missing[name]))
         if name in nominal:

@@ -40,7 +40,7 @@ class LogisticModel(RiskModel):
     """A fitted pipeline: ("columns", "scale", "regression")."""
 
     kind: ClassVar[str] = "logistic"
-    requirements: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops")
+    requirements: tuple[str, ...] = ("scikit-learn", "skops")
 
     def __init__(self, pipeline: Pipeline, schema: FeatureSchema) -> None:
         self.pipeline, self.schema = pipeline, schema

@@ -25,9 +25,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import Array
 from mlflow.utils.time import get_current_time_millis
 
 from models.bootstrap import Interval
+from models.features import Kind
 from models.provenance import code_version, environment
 from models.scorer import Scorer
 
@@ -173,7 +175,10 @@ def signature(scorer: Scorer) -> ModelSignature:
     """Named inputs, one a feature (double, or string for text categories); risk, flagged and threshold out."""
     features = scorer.model.schema.features
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.string if one.levels else DataType.double, one.name) for one in features
+        ColSpec(Array(DataType.double), one.name)
+        if one.kind is Kind.SERIES
+        else ColSpec(DataType.string if one.levels else DataType.double, one.name)
+        for one in features
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.double, "risk"),

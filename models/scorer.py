@@ -14,14 +14,11 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from models.base import RiskModel
-from models.boosting import BoostedModel
+from models import kinds  # noqa: F401  (whatever kind of model was stored, its class is known)
+from models.base import RiskModel, restore, store
 from models.explain import Contribution, top_contributions
-from models.features import FeatureSchema
-from models.linear import LogisticModel
 
 FILE = "scorer.json"
-KINDS: dict[str, type[RiskModel]] = {model.kind: model for model in (LogisticModel, BoostedModel)}
 
 
 @dataclass(frozen=True)
@@ -50,26 +47,19 @@ class Scorer:
 
     def explain(self, features: pd.DataFrame, top: int) -> list[list[Contribution]]:
         """The features that moved each row's risk most (see `explain.top_contributions`)."""
-        schema = self.model.schema
-        contributions, _ = self.model.contributions(features)
-        values = schema.codes(features).to_numpy(dtype=np.float64)
-        return top_contributions(schema.names, values, contributions, top)
+        found = self.model.reasons(features)
+        return top_contributions(found.names, found.values, found.contributions, top)
 
     def save(self, folder: Path) -> None:
         """Writes the scorer into `folder`, made if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.model.save(folder)
-        plain = {"kind": self.model.kind, "threshold": self.threshold, "schema": self.model.schema.to_dict()}
-        (folder / FILE).write_text(json.dumps(plain))
+        store(self.model, folder)
+        (folder / FILE).write_text(json.dumps({"threshold": self.threshold}))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The scorer that `save` wrote. Raises ValueError for a kind of model that this code does not know."""
         plain = json.loads((folder / FILE).read_text())
-        kind = KINDS.get(plain["kind"])
-        if kind is None:
-            raise ValueError(f"{folder}: unknown kind of model {plain['kind']!r}, not one of {list(KINDS)}")
-        return cls(kind.load(folder, FeatureSchema.from_dict(plain["schema"])), float(plain["threshold"]))
+        return cls(restore(folder), float(plain["threshold"]))
 
 
 class ServedScorer:

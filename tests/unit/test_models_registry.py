@@ -116,7 +116,7 @@ def test_features_that_do_not_fit_are_refused_by_name(which: str, request: pytes
 
 def test_an_unknown_kind_of_model_is_refused(boosted: Scorer, tmp_path: Path) -> None:
     boosted.save(tmp_path)
-    file = tmp_path / "scorer.json"
+    file = tmp_path / "model.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "kind": "oracle"}))
     with pytest.raises(ValueError, match="unknown kind of model 'oracle'"):
         Scorer.load(tmp_path)

@@ -1,0 +1,5 @@
+"""Every kind of risk model that can be stored and loaded: importing this module makes them known."""
+
+from models import boosting, linear, stack
+
+__all__ = ["boosting", "linear", "stack"]
