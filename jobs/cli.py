@@ -1,6 +1,7 @@
 """The command line `ehr`: one verb a job. Errors end in one sentence and an exit code that a scheduler can act on."""
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,8 @@ from rich.markup import escape
 
 from jobs.console import messages, results
 from jobs.context import Context
-from lakehouse.errors import LakehouseError
-from lakehouse.settings import load_settings, origins
+from lakehouse.errors import LakehouseError, one_sentence
+from lakehouse.settings import PREFIX, load_settings, origins
 
 app = typer.Typer(
     name="ehr",
@@ -24,24 +25,36 @@ Env = Annotated[str | None, typer.Option(help="Environment: conf/<env>.yml appli
 Engine = Annotated[str | None, typer.Option(help="sail (embedded), spark (JVM) or databricks.", show_default=False)]
 LakeDir = Annotated[Path | None, typer.Option("--lake", help="Folder of the lake.", show_default=False)]
 RawDir = Annotated[Path | None, typer.Option("--raw", help="Folder of the raw files.", show_default=False)]
-Only = Annotated[str | None, typer.Option(help="Just this table or source.", show_default=False)]
+Only = Annotated[str | None, typer.Option(help="Just this table, source or question.", show_default=False)]
+Profile = Annotated[
+    str | None, typer.Option(help="How thoroughly models are trained: default, quick, thorough.", show_default=False)
+]
 TaskName = Annotated[str, typer.Option("--task", help="Clinical question: a file of conf/tasks.")]
 
 
 def _context(
-    env: str | None = None, engine: str | None = None, lake: Path | None = None, raw: Path | None = None
+    env: str | None = None,
+    engine: str | None = None,
+    lake: Path | None = None,
+    raw: Path | None = None,
+    profile: str | None = None,
 ) -> Context:
-    return Context.of(load_settings(env=env, engine=engine, lake=lake, raw=raw))
+    return Context.of(load_settings(env=env, engine=engine, lake=lake, raw=raw, profile=profile))
 
 
 @app.command()
 def run(
-    raw: RawDir = None, lake: LakeDir = None, engine: Engine = None, env: Env = None, task: TaskName = "mortality"
+    raw: RawDir = None,
+    lake: LakeDir = None,
+    engine: Engine = None,
+    env: Env = None,
+    task: TaskName = "mortality",
+    profile: Profile = None,
 ) -> None:
     """The whole job: ingest, refine, featurize, train, score."""
     from jobs.run import run as job  # noqa: PLC0415  (each verb imports its own job, so that `ehr sql` starts fast)
 
-    job(_context(env, engine, lake, raw), task)
+    job(_context(env, engine, lake, raw, profile), task)
 
 
 @app.command()
@@ -69,11 +82,11 @@ def featurize(lake: LakeDir = None, engine: Engine = None, env: Env = None, only
 
 
 @app.command()
-def train(lake: LakeDir = None, env: Env = None, task: TaskName = "mortality") -> None:
+def train(lake: LakeDir = None, env: Env = None, task: TaskName = "mortality", profile: Profile = None) -> None:
     """Tunes and fits the task's models, registers the best as challenger, promotes it where it earns it."""
     from jobs.train import train as job  # noqa: PLC0415
 
-    job(_context(env, None, lake), task)
+    job(_context(env, None, lake, profile=profile), task)
 
 
 @app.command()
@@ -81,12 +94,17 @@ def evaluate(
     lake: LakeDir = None,
     env: Env = None,
     task: TaskName = "mortality",
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Train anew by a protocol of the task's file, and keep nothing.", show_default=False),
+    ] = None,
+    profile: Profile = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Held-out figures of the task's latest models, with bootstrap confidence intervals."""
     from jobs.evaluate import evaluate as job  # noqa: PLC0415
 
-    job(_context(env, None, lake), task, as_json=json)
+    job(_context(env, None, lake, profile=profile), task, as_json=json, protocol=protocol)
 
 
 @app.command()
@@ -141,7 +159,7 @@ def dictionary() -> None:
     """The data dictionary in Markdown, generated from the tables' contracts."""
     from jobs.dictionary import data_dictionary  # noqa: PLC0415
 
-    print(data_dictionary())
+    print(data_dictionary(), end="")
 
 
 @app.command()
@@ -185,8 +203,24 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except LakehouseError as error:
-        messages().print(f"[bold red]error[/] {escape(str(error))}")
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
+    except Exception as error:
+        sentence = f"unexpected {type(error).__name__}: {one_sentence(error)}"
+        _end(f"{sentence} ({PREFIX}DEBUG=true shows where)", LakehouseError.exit_code)
+
+
+def _end(sentence: str, exit_code: int) -> None:
+    if _debugging():
+        traceback.print_exc()
+    messages().print(f"[bold red]error[/] {escape(sentence)}", soft_wrap=True)
+    sys.exit(exit_code)
+
+
+def _debugging() -> bool:
+    try:
+        return load_settings().debug
+    except LakehouseError:  # the settings themselves are what is wrong
+        return False
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What every verb needs: the settings in force, the lake, its ledger, and a run id."""
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +10,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from jobs.console import messages
+from lakehouse.errors import ConfigError
 from lakehouse.io import Lake
 from lakehouse.ledger import Ledger, new_run_id
 from lakehouse.pseudonyms import Identifier
@@ -48,3 +51,11 @@ class Context:
     @property
     def identify(self) -> Identifier:
         return Identifier(self.settings.pseudonym_key)
+
+
+def check_only(only: str | None, known: Iterable[str]) -> None:
+    """ConfigError where `--only` names nothing that is known, with the nearest one."""
+    names = set(known)
+    if only is not None and only not in names:
+        near = difflib.get_close_matches(only, sorted(names), n=1, cutoff=0.0)
+        raise ConfigError(f"--only {only}: nothing of that name; did you mean {near[0]}?")

@@ -1,8 +1,7 @@
 """Raw files into bronze tables."""
 
-from jobs.context import Context
+from jobs.context import Context, check_only
 from jobs.progress import StageProgress
-from lakehouse.errors import RawDataError
 from lakehouse.ingestion import Ingestion
 from lakehouse.ledger import Outcome
 from lakehouse.rawfiles import Inventory
@@ -13,12 +12,9 @@ def ingest(context: Context, only: str | None = None) -> list[Outcome]:
     """Reads what is new or changed under the raw folder; `only` narrows to one table or source."""
     tables = registry()
     inventory = Inventory(context.settings.raw)
-    known = {name for t in tables.raw_tables() if t.raw for name in (t.name, t.raw.source)}
-    if only is not None and only not in known:
-        raise RawDataError(f"--only {only}: no raw table or source of that name; `ehr tables --all` lists them.")
-    with StageProgress(
-        context.console, "ingest: raw files to bronze", [t.name for t in tables.raw_tables()]
-    ) as progress:
+    check_only(only, (name for t in tables.raw_tables() if t.raw for name in (t.name, t.raw.source)))
+    context.console.print("[bold]ingest: raw files to bronze")
+    with StageProgress(context.console, [t.name for t in tables.raw_tables()]) as progress:
         ingestion = Ingestion(
             context.lake, tables, context.ledger, context.run_id, context.settings.cores, listener=progress
         )

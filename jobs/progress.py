@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
 from lakehouse.ledger import Outcome
+
+if TYPE_CHECKING:
+    from jobs.fitting import Fitted
 
 _MARKS = {"built": "[green]✓", "unchanged": "[dim]=", "skipped": "[dim]-", "failed": "[red]✗"}
 
@@ -18,9 +22,8 @@ class StageProgress:
     On a terminal a spinner shows the table at work and the one that comes next; elsewhere each table is one line.
     """
 
-    def __init__(self, console: Console, stage: str, nodes: Sequence[str] = ()) -> None:
+    def __init__(self, console: Console, nodes: Sequence[str] = ()) -> None:
         self._console = console
-        self._stage = stage
         self._nodes = list(nodes)
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
@@ -29,7 +32,6 @@ class StageProgress:
         self.outcomes: list[Outcome] = []
 
     def __enter__(self) -> "StageProgress":
-        self._console.print(f"[bold]{self._stage}")
         self._progress.start()
         return self
 
@@ -62,6 +64,39 @@ class StageProgress:
             return ""
         following = self._nodes[self._nodes.index(node) + 1 :]
         return f"  (next: {following[0]})" if following else "  (the last of this stage)"
+
+
+class ModelProgress:
+    """The progress of a training: the model at work with its seconds, a line when it is done."""
+
+    def __init__(self, console: Console, names: Sequence[str]) -> None:
+        self._console = console
+        self._names = list(names)
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "ModelProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, name: str, fitted: "Fitted | None") -> None:
+        if fitted is None:
+            following = self._names[self._names.index(name) + 1 :]
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(
+                f"{name}{f'  (next: {following[0]})' if following else ''}", total=None
+            )
+            return
+        tried = f"{len(fitted.trials):>3} trials" if fitted.trials else " " * 10
+        self._console.print(f"  {_MARKS['built']}[/] {name:<12} {tried} {fitted.seconds:8.1f} s")
 
 
 def summary(console: Console, stages: Iterable[tuple[str, Sequence[Outcome], float]], hint: str) -> None:

@@ -1,6 +1,7 @@
-"""Where every input row went: the ledger's reconciliation, one row an input and outcome."""
+"""Where every input row went: the ledger's reconciliation, one row an input, as a table or as a page of `docs/`."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table as RichTable
@@ -8,48 +9,140 @@ from rich.table import Table as RichTable
 from jobs.console import results
 from jobs.context import Context
 from lakehouse.errors import ContractError
-from lakehouse.ledger import RECONCILIATION, RUNS
+from lakehouse.ingestion import ACCOUNTED_FILES
+from lakehouse.ledger import FILES, RECONCILIATION, RUNS
+from lakehouse.registry import registry
 
+_OUTCOMES = ("written", "merged", "left_out", "quarantined")
 _HEADERS = ("table", "input", "input rows", "written", "merged", "left out", "quarantined", "why")
 
 
-def reconciliation(context: Context) -> list[tuple[str, ...]]:
-    """One row a (node, input) of the last time each node was built; ContractError before anything was."""
+@dataclass(frozen=True)
+class Account:
+    """What became of the rows of one input in one node: rows by outcome, and by outcome and reason."""
+
+    node: str
+    input: str
+    rows: dict[str, int]
+    reasons: dict[tuple[str, str], int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.rows.values())
+
+    @property
+    def input_named(self) -> str:
+        """A node that accounts for no input row by row has one account under its own name."""
+        return {self.node: "(all inputs together)", "derived": "(derived here)"}.get(self.input, self.input)
+
+    @property
+    def layer(self) -> str:
+        return self.node.split(".")[0]
+
+
+def accounts(context: Context) -> list[Account]:
+    """In the order in which tables are built, of the last time that each was; of a raw file, of the last time that it
+    was read. ContractError before anything was built."""
     runs = sorted(context.lake.records(RUNS.name), key=lambda r: r["started_at"])
-    last = {r["node"]: r["run_id"] for r in runs if r["status"] == "built"}
-    if not last:
+    started = {(r["node"], r["run_id"]): i for i, r in enumerate(runs) if r["status"] == "built"}
+    if not started:
         raise ContractError(f"the lake {context.settings.lake} has no finished run to reconcile: start with ehr run.")
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[str, str], dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    last: dict[str, int] = {}
     for record in context.lake.records(RECONCILIATION.name):
-        if last.get(record["node"]) == record["run_id"]:
-            groups[record["node"], record["input"]].append(record)
-    order = {node: i for i, node in enumerate(last)}
-    return [_row(node, name, groups[node, name]) for node, name in sorted(groups, key=lambda k: (order[k[0]], k[1]))]
-
-
-def _row(node: str, name: str, records: list[dict[str, Any]]) -> tuple[str, ...]:
-    by_outcome: dict[str, int] = defaultdict(int)
-    for record in records:
-        by_outcome[record["outcome"]] += record["rows"]
-    why = [
-        f"{r['reason']} {r['rows']:,}" for r in sorted(records, key=lambda r: -r["rows"]) if r["outcome"] != "written"
+        node = record["node"]
+        if (place := started.get((node, record["run_id"]))) is not None:
+            groups[node, record["input"]][place].append(record)
+            last[node] = max(last.get(node, 0), place)
+    without_rows = {(table, file) for table, file in _files(context) if (table, file) not in groups}
+    order = {name: i for i, name in enumerate([*registry().tables, *(node.name for node in registry().nodes)])}
+    found = [
+        _account(node, name, by_run[max(by_run)])
+        for (node, name), by_run in groups.items()
+        # What a later run did not account for again is gone, but for files: each is read once.
+        if node.startswith("bronze.") or max(by_run) == last[node]
     ]
-    counts = (sum(by_outcome.values()), *(by_outcome[o] for o in ("written", "merged", "left_out", "quarantined")))
-    return (node, name, *(f"{n:,}" for n in counts), ", ".join(why))
+    found += [_account(table, file, []) for table, file in without_rows]
+    return sorted(found, key=lambda a: (order.get(a.node, len(order)), a.node, a.input == "derived", a.input))
+
+
+def _files(context: Context) -> list[tuple[str, str]]:
+    """(table, file) of the files that are accounted for one by one: one without rows left no record."""
+    files: dict[str, set[str]] = defaultdict(set)
+    for record in context.lake.records(FILES.name):
+        files[record["table"]].add(record["file"])
+    return [(table, file) for table, names in files.items() if len(names) <= ACCOUNTED_FILES for file in names]
+
+
+def _account(node: str, name: str, records: list[dict[str, Any]]) -> Account:
+    rows = dict.fromkeys(_OUTCOMES, 0)
+    reasons: dict[tuple[str, str], int] = {}
+    for record in sorted(records, key=lambda r: (-r["rows"], r["reason"])):
+        rows[record["outcome"]] += record["rows"]
+        if record["outcome"] != "written":
+            reasons[record["outcome"], record["reason"]] = record["rows"]
+    return Account(node, name, rows, reasons)
 
 
 def reconcile(context: Context, markdown: bool = False) -> None:
-    """Prints the reconciliation as a table, or as Markdown for the docs."""
-    rows = reconciliation(context)
+    """Prints the reconciliation as a table, or the page `docs/reconciliation.md`."""
     if markdown:
-        print("| " + " | ".join(_HEADERS) + " |")
-        print("|---|---|" + "---:|" * 5 + "---|")
-        for row in rows:
-            print("| " + " | ".join(row) + " |")
+        print(page(accounts(context)), end="")
         return
     view = RichTable(header_style="bold")
     for i, header in enumerate(_HEADERS):
         view.add_column(header, justify="right" if 2 <= i <= 6 else "left", overflow="fold")
-    for row in rows:
-        view.add_row(*(cell.replace("[", "\\[") for cell in row))
+    for a in accounts(context):
+        why = ", ".join(f"{reason} {n:,}" for (_, reason), n in a.reasons.items())
+        cells = (a.node, a.input_named, *_counts(a), why)
+        view.add_row(*(cell.replace("[", "\\[") for cell in cells))
     results().print(view)
+
+
+def _counts(account: Account) -> list[str]:
+    return [f"{n:,}" for n in (account.total, *(account.rows[outcome] for outcome in _OUTCOMES))]
+
+
+def page(found: list[Account]) -> str:
+    """The reconciliation in Markdown: each raw file, each input of silver and gold, each reason."""
+    bronze = [a for a in found if a.layer == "bronze"]
+    later = [a for a in found if a.layer != "bronze"]
+    parts = [
+        "# Where every row went",
+        "Printed by `ehr reconcile --markdown` for a lake made of the open data: Challenge 2012 sets a and b, the "
+        "demos of MIMIC-III 1.4 and MIMIC-IV 2.2. `tests/real/test_real_lake.py` builds that lake anew, counts the "
+        "files' own rows and compares this page.",
+        "The runner checks on every run, before it writes, that for each input\n\n"
+        "    input rows = written + merged + left out + quarantined",
+        f"## Bronze: {sum(a.total for a in bronze):,} rows of {len(bronze):,} files",
+        _markdown(
+            ("file", "table", "rows of the file", "written", "quarantined"),
+            [
+                (a.input, a.node, *(f"{n:,}" for n in (a.total, a.rows["written"], a.rows["quarantined"])))
+                for a in bronze
+            ],
+        ),
+        "## Silver and gold",
+        _markdown(_HEADERS[:-1], [(a.node, a.input_named, *_counts(a)) for a in later]),
+        "## Why",
+        "Rows of the table above that were not written as they came: merged into another row, left out on purpose, or "
+        "quarantined by a rule of the table ([data dictionary](data-dictionary.md)).",
+        _markdown(
+            ("table", "input", "outcome", "reason", "rows"),
+            [
+                (a.node, a.input_named, outcome.replace("_", " "), f"`{reason}`", f"{n:,}")
+                for a in found
+                for (outcome, reason), n in a.reasons.items()
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table; columns after the first whose cells are all numbers are set to the right."""
+    numbers = [bool(rows) and all(row[i].replace(",", "").isdigit() for row in rows) for i in range(len(headers))]
+    rule = "|".join("---:" if number else "---" for number in numbers)
+    lines = (f"| {' | '.join(row)} |" for row in (headers, *rows))
+    first, *rest = lines
+    return "\n".join([first, f"|{rule}|", *rest])

@@ -1,8 +1,10 @@
 """Bronze into silver, silver into gold: the runner over one layer's tables."""
 
-from jobs.context import Context
+from collections.abc import Sequence
+
+from jobs.context import Context, check_only
 from jobs.progress import StageProgress
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ContractError
 from lakehouse.ledger import Outcome
 from lakehouse.registry import Node, registry
 from lakehouse.runner import Runner
@@ -15,17 +17,27 @@ def refine(context: Context, only: str | None = None) -> list[Outcome]:
 
 def build_layer(context: Context, layer: str, title: str, only: str | None = None) -> list[Outcome]:
     """Builds a layer's tables that are out of date; `only` narrows to one table or source."""
-    nodes = [node for node in registry().layer(layer) if only is None or _is_meant(node, only)]
-    if not nodes:
-        raise ConfigError(f"--only {only}: layer {layer} has no table or source of that name.")
-    with StageProgress(context.console, title, [node.name for node in nodes]) as progress:
-        runner = Runner(context.lake, registry(), context.ledger, context.identify, context.run_id, listener=progress)
-        outcomes = runner.run(nodes)
+    there = registry().layer(layer)
+    check_only(only, (name for node in there for name in _names(node)))
+    nodes = [node for node in there if only is None or only in _names(node)]
+    raw = {name for node in nodes for name in node.table_inputs if name.startswith("bronze.")}
+    if raw and not any(context.lake.exists(name) for name in raw):
+        raise ContractError(f"the lake {context.lake.root} has no raw table to build from: run ehr ingest first.")
+    context.console.print(f"[bold]{title}")
+    outcomes = run_nodes(context, nodes)
     if all(outcome.status in ("unchanged", "skipped") for outcome in outcomes):
         context.console.print(f"  every {layer} table is up to date: nothing was built")
     return outcomes
 
 
-def _is_meant(node: Node, only: str) -> bool:
-    source = node.mapping.source if node.mapping else None
-    return only in (node.name, node.table.name, node.table.name.split(".")[1], source)
+def run_nodes(context: Context, nodes: Sequence[Node]) -> list[Outcome]:
+    """Builds those of the nodes that are out of date, with progress."""
+    with StageProgress(context.console, [node.name for node in nodes]) as progress:
+        runner = Runner(context.lake, registry(), context.ledger, context.identify, context.run_id, listener=progress)
+        return runner.run(nodes)
+
+
+def _names(node: Node) -> list[str]:
+    """What `--only` may call a node: itself, its table with or without the layer, its source, its question."""
+    names = (node.name, node.table.name, node.table.name.split(".")[1], node.source, node.table.task)
+    return [name for name in names if name]

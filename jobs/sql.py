@@ -1,9 +1,14 @@
 """SQL over the lake: DuckDB on the Delta folders by default, the Spark engine where it is asked for."""
 
+import difflib
+import json
+import math
 import re
 import sys
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import duckdb
 import pyarrow as pa
@@ -29,18 +34,44 @@ def checked_format(name: str) -> Format:
     raise ConfigError(f"output {name!r} is none of {', '.join(get_args(Format))}.")
 
 
+_NAME = re.compile(r'"?\b(bronze|silver|gold|ops)\b"?\."?([a-z][a-z0-9_]*)\b"?', re.IGNORECASE)
+"""A table's name as a query may write it."""
+
+
 def query_duckdb(lake: Lake, query: str) -> pa.Table:
-    """The query's result; views are made for just the tables that it names, so that a large lake starts as fast."""
+    """The query's result; views are made for just the tables that it names, so that a large lake starts as fast.
+
+    ConfigError in one sentence for a query that does not run.
+    """
     connection = duckdb.connect()
     import_extension("delta", con=connection)
-    for name in _tables_named(connection, query):
-        if not lake.exists(name):
-            raise ConfigError(f"the lake has no table {name}; it has {', '.join(lake.names()) or 'none yet'}.")
-        layer, table = name.split(".")
-        location = str(lake.location(name)).replace("'", "''")
-        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
-        connection.execute(f"""CREATE VIEW "{layer}"."{table}" AS SELECT * FROM delta_scan('file://{location}')""")
-    return _in_utc(connection.execute(query).to_arrow_table())
+    named = {f"{layer}.{table}".lower() for layer, table in _NAME.findall(query)}
+    there = sorted(filter(lake.exists, named))
+    try:
+        for name in there:
+            layer, table = name.split(".")
+            location = str(lake.location(name)).replace("'", "''")
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
+            connection.execute(f"""CREATE VIEW "{layer}"."{table}" AS SELECT * FROM delta_scan('file://{location}')""")
+        return _in_utc(connection.execute(query).to_arrow_table())
+    except duckdb.CatalogException as error:
+        if absent := sorted(named.difference(there)):
+            raise ConfigError(_absent(lake, absent[0])) from error
+        raise ConfigError(_sentence(error)) from error
+    except duckdb.Error as error:
+        raise ConfigError(_sentence(error)) from error
+
+
+def _sentence(error: duckdb.Error) -> str:
+    """What DuckDB says, without the query repeated with a caret below the place."""
+    return f"the query does not run: {' '.join(str(error).split(chr(10) * 2 + 'LINE ')[0].split())}"
+
+
+def _absent(lake: Lake, name: str) -> str:
+    known = lake.names()
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    hint = f"did you mean {near[0]}? `ehr tables` lists its {len(known)}" if near else "it has none yet"
+    return f"the lake {lake.root} has no table {name}; {hint}."
 
 
 def _in_utc(result: pa.Table) -> pa.Table:
@@ -52,23 +83,19 @@ def _in_utc(result: pa.Table) -> pa.Table:
     return result.cast(pa.schema(utc))
 
 
-def _tables_named(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    try:
-        named = connection.get_table_names(query, qualified=True)
-    except duckdb.Error as error:
-        raise ConfigError(f"the query does not parse: {one_sentence(error)}") from None
-    return sorted(name.replace('"', "") for name in named if name.count(".") == 1)
-
-
 def query_spark(context: Context, query: str) -> pa.Table:
     """The same on the Spark engine: names of lake tables become paths of their Delta folders."""
 
-    def located(match: re.Match[str]) -> str:
-        name = match[0]
-        return f"delta.`{context.lake.location(name)}`" if context.lake.exists(name) else name
+    from pyspark.errors import PySparkException  # noqa: PLC0415  (DuckDB's answers need none of it)
 
-    frame = context.spark.sql(re.sub(r"\b(bronze|silver|gold|ops)\.[a-z][a-z0-9_]*\b", located, query))
-    return frame.toArrow()
+    def located(match: re.Match[str]) -> str:
+        name = f"{match[1]}.{match[2]}".lower()
+        return f"delta.`{context.lake.location(name)}`" if context.lake.exists(name) else match[0]
+
+    try:
+        return context.spark.sql(_NAME.sub(located, query)).toArrow()
+    except PySparkException as error:
+        raise ConfigError(f"the query does not run: {one_sentence(error)}") from error
 
 
 def write(result: pa.Table, output: Format, out: Path | None) -> None:
@@ -78,10 +105,10 @@ def write(result: pa.Table, output: Format, out: Path | None) -> None:
             raise ConfigError("parquet output needs --out FILE.")
         pq.write_table(result, out)
     elif output == "csv":
-        pa_csv.write_csv(result, out if out else pa.PythonFile(sys.stdout.buffer, "w"))
+        pa_csv.write_csv(_flat(result), out if out else pa.PythonFile(sys.stdout.buffer, "w"))
     elif output == "json":
-        text = result.to_pandas().to_json(orient="records", date_format="iso", indent=2)
-        out.write_text(text) if out else print(text)
+        text = json.dumps(_plain(result.to_pylist()), indent=2)
+        out.write_text(text + "\n") if out else print(text)
     else:
         console = Console(file=out.open("w"), width=LOG_WIDTH) if out else results()
         table = RichTable(header_style="bold")
@@ -91,6 +118,30 @@ def write(result: pa.Table, output: Format, out: Path | None) -> None:
         for row in result.to_pylist():
             table.add_row(*(_cell(value) for value in row.values()))
         console.print(table)
+
+
+def _flat(result: pa.Table) -> pa.Table:
+    """The result with its lists and structs as JSON text, for a format that knows neither."""
+    for i, field in enumerate(result.schema):
+        if pa.types.is_nested(field.type):
+            texts = [None if v is None else json.dumps(_plain(v)) for v in result.column(i).to_pylist()]
+            result = result.set_column(i, field.name, pa.array(texts, pa.string()))
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: times in ISO 8601, what is no number null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, timedelta | bytes) else value
 
 
 def _cell(value: object) -> str:

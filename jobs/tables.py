@@ -3,12 +3,15 @@
 from rich.table import Table as RichTable
 
 from jobs.context import Context
+from lakehouse.errors import ContractError
 from lakehouse.ledger import RUNS
 
 
 def tables(context: Context) -> RichTable:
-    """A row a table, read from the Delta logs and `ops.runs` alone."""
+    """A row a table, read from the Delta logs and `ops.runs` alone; ContractError where there is none."""
     lake = context.lake
+    if not lake.names():
+        raise ContractError(f"the lake {lake.root} has no table yet: start with ehr run.")
     last: dict[str, dict[str, object]] = {}
     for record in sorted(lake.records(RUNS.name), key=lambda r: r["started_at"]):
         last[record["table"]] = record

@@ -168,7 +168,7 @@ def _write(
     if table.mode == "merge":
         lake.merge(table.name, good, table.key)
     else:
-        lake.replace(table.name, good, scope.table)
+        lake.replace(table.name, good, scope.table, scope.partition)
         stored = lake.row_count(table.name, scope.partition)
         whole = scope.table == ALL_ROWS or scope.partition is not None
         if whole and stored != done.rows("written"):

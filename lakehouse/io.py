@@ -15,6 +15,7 @@ from pyspark.sql.types import ArrayType, MapType, StructType
 
 from lakehouse.ddl import Column, delta_schema
 from lakehouse.errors import ContractError
+from lakehouse.swap import swap
 
 ALL_ROWS = "1 = 1"
 NESTED = (ArrayType, MapType, StructType)
@@ -95,19 +96,31 @@ class Lake:
         schema = Schema.from_json(json.dumps(delta_schema(tuple(columns), nullable)))
         DeltaTable.create(str(self.location(name)), schema=schema, mode="ignore", partition_by=list(partition_by))
 
-    def replace(self, name: str, frame: DataFrame, where: str = ALL_ROWS) -> None:
-        """Puts the frame's rows in place of those that fulfil `where`, in one commit; schema and comments stay."""
+    def replace(
+        self, name: str, frame: DataFrame, where: str = ALL_ROWS, partition: tuple[str, str] | None = None
+    ) -> None:
+        """Puts the frame's rows in place of those that fulfil `where`, in one commit; schema and comments stay.
+
+        `partition` (column, value) says that `where` are the rows of one partition.
+        """
         label = f"replace/{name}"
-        if where != ALL_ROWS and any(isinstance(field.dataType, NESTED) for field in frame.schema.fields):
-            # The embedded engine cannot replace a part of a table that has nested columns, only the whole of it.
-            self.stage(frame, label)
-            stay = self.read(name).where(f"NOT coalesce(({where}), false)").select(*frame.columns)
-            stay.write.mode("append").parquet(str(self._staging(label)))
-            frame, where = self._staged(_ddl(frame), label), ALL_ROWS
+        whole = where == ALL_ROWS
         try:
-            writer = frame.write.format("delta").mode("overwrite")
-            writer = writer if where == ALL_ROWS else writer.option("replaceWhere", where)
-            writer.save(str(self.location(name)))
+            if partition:
+                self._write_files(frame.drop(partition[0]), label)
+            elif whole and not self._delta(name).metadata().partition_columns:
+                self._write_files(frame, label)
+            elif not whole and any(isinstance(field.dataType, NESTED) for field in frame.schema.fields):
+                # The embedded engine cannot replace a part of a table that has nested columns, only the whole of it.
+                stay = self.read(name).where(f"NOT coalesce(({where}), false)").select(*frame.columns)
+                self._write_files(frame, label)
+                self._write_files(stay, label, "append")
+            else:
+                writer = frame.write.format("delta").mode("overwrite")
+                writer = writer if whole else writer.option("replaceWhere", where)
+                writer.save(str(self.location(name)))
+                return
+            swap(self.location(name), self._staging(label), partition)
         finally:
             self.unstage(label)
 
@@ -132,11 +145,11 @@ class Lake:
 
         `schema` is the frame's DDL where the caller knows it: to ask the engine of a wide frame takes seconds.
         """
-        frame.write.mode("overwrite").parquet(str(self._staging(label)))
-        return self._staged(schema or _ddl(frame), label)
+        self._write_files(frame, label)
+        return self.spark.read.schema(schema or _ddl(frame)).parquet(str(self._staging(label)))
 
-    def _staged(self, schema: str, label: str) -> DataFrame:
-        return self.spark.read.schema(schema).parquet(str(self._staging(label)))
+    def _write_files(self, frame: DataFrame, label: str, mode: str = "overwrite") -> None:
+        frame.write.mode(mode).parquet(str(self._staging(label)))
 
     def unstage(self, label: str) -> None:
         path = self._staging(label)

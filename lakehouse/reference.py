@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -20,8 +21,11 @@ def dictionary_path(name: str) -> Path:
     return CONF / f"{name.removeprefix('conf.')}.csv"
 
 
-def read_dictionary(name: str) -> list[dict[str, object]]:
-    """Rows of a dictionary: ids INT, ranges and factors DOUBLE, flags BOOLEAN, blanks null, the rest text."""
+def read_dictionary(name: str, source: str | None = None) -> list[dict[str, object]]:
+    """Rows of a dictionary: ids INT, ranges and factors DOUBLE, flags BOOLEAN, blanks null, the rest text.
+
+    Where `source` is given, a row that speaks of another source is not for it. ConfigError where the file is wrong.
+    """
     path = dictionary_path(name)
     if not path.exists():
         raise ConfigError(f"no dictionary {name}: conf/{path.name} does not exist.")
@@ -36,7 +40,7 @@ def read_dictionary(name: str) -> list[dict[str, object]]:
                 raise ConfigError(f"conf/{path.name} line {reader.line_num}: {error}.") from None
     if not rows:
         raise ConfigError(f"conf/{path.name} holds no row.")
-    return rows
+    return [row for row in rows if source is None or row.get("source") in (None, source)]
 
 
 def _typed(column: str, text: str) -> object:
@@ -53,17 +57,17 @@ def _typed(column: str, text: str) -> object:
     return text
 
 
-def dictionary_frame(spark: SparkSession, name: str) -> DataFrame:
-    """The dictionary as a frame, in file order, with the row's place as INT `position` (1-based)."""
-    rows = read_dictionary(name)
+def dictionary_frame(spark: SparkSession, name: str, source: str | None = None) -> DataFrame:
+    """`read_dictionary` as a frame, in file order, with a row's place among them as INT `position` (from 1)."""
+    rows = read_dictionary(name, source)
     types = [
         f"`{c}` {'INT' if c in _INTS else 'DOUBLE' if c in _DOUBLES else 'BOOLEAN' if c in _BOOLEANS else 'STRING'}"
-        for c in rows[0]
+        for c in read_dictionary(name)[0]
     ]
     data = [(i, *row.values()) for i, row in enumerate(rows, 1)]
     return spark.createDataFrame(data, ", ".join(["position INT", *types]))
 
 
-def dictionary_version(name: str) -> str:
-    """A digest of the file's content."""
-    return hashlib.sha256(dictionary_path(name).read_bytes()).hexdigest()[:12]
+def dictionary_version(name: str, source: str | None = None) -> str:
+    """A digest of what `read_dictionary` gives: rows for a new source leave the tables of the others up to date."""
+    return hashlib.sha256(json.dumps(read_dictionary(name, source)).encode()).hexdigest()[:12]

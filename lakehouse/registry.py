@@ -35,6 +35,11 @@ class Node:
         return f"{self.table.name}[{self.mapping.source}]" if self.mapping else self.table.name
 
     @property
+    def source(self) -> str | None:
+        """The one source that this node builds, or None where it builds a whole table."""
+        return self.mapping.source if self.mapping else None
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the tables and dictionaries that are read, each once."""
         mapped = self.mapping.inputs if self.mapping else ()
@@ -58,7 +63,20 @@ class Registry:
     readers: tuple[type[DataSource], ...] = (EhrCsv,)
 
     def layer(self, *layers: str) -> tuple[Node, ...]:
-        return tuple(node for node in self.nodes if node.table.layer in layers)
+        """The layers' nodes that are made from raw files alone."""
+        later = {node.name for node in self.after_scoring()}
+        return tuple(node for node in self.nodes if node.table.layer in layers and node.name not in later)
+
+    def after_scoring(self) -> tuple[Node, ...]:
+        """Nodes that read what a job writes (a table with neither a function nor raw files), directly or by others."""
+        built = {node.table.name for node in self.nodes}
+        by_job = {name for name, table in self.tables.items() if name not in built and table.raw is None}
+        later: list[Node] = []
+        for node in self.nodes:
+            if by_job & set(node.table_inputs):
+                later.append(node)
+                by_job.add(node.table.name)
+        return tuple(later)
 
     def raw_tables(self) -> tuple[Table, ...]:
         return tuple(table for table in self.tables.values() if table.raw)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from lakehouse.commit import Committed, Scope, commit
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
@@ -97,11 +98,22 @@ class Runner:
     def _is_raw(self, name: str) -> bool:
         return name in self.registry.tables and self.registry.tables[name].raw is not None
 
+    def _reads_part(self, node: Node, name: str) -> bool:
+        """Whether the node is one source's part and reads of this input, which is kept by source too, the same part.
+
+        Nothing of one source refers to another's rows, so what another source brings leaves this part up to date.
+        """
+        table = self.registry.tables.get(name)
+        return node.source is not None and table is not None and "source" in table.partition_by
+
     def _versions(self, node: Node) -> dict[str, Any]:
-        return {
-            name: dictionary_version(name) if name.startswith(CONF_PREFIX) else self.lake.version(name)
-            for name in node.inputs
-        }
+        return {name: self._version(node, name) for name in node.inputs}
+
+    def _version(self, node: Node, name: str) -> Any:
+        if name.startswith(CONF_PREFIX):
+            return dictionary_version(name, node.source)
+        part = self.ledger.last_built(f"{name}[{node.source}]") if self._reads_part(node, name) else None
+        return part["version"] if part else self.lake.version(name)
 
     def _fingerprint(self, node: Node, versions: dict[str, Any], task: Task | None) -> str:
         parts = [
@@ -111,7 +123,7 @@ class Runner:
             versions,
             # A table that was deleted and made anew starts at version 0 again.
             [self.lake.table_id(name) for name in (node.table.name, *node.table_inputs)],
-            task.model_dump(mode="json") if task else None,
+            task.of_tables() if task else None,
             self.identify.fingerprint,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -121,7 +133,9 @@ class Runner:
     ) -> Committed:
         def frame(name: str) -> DataFrame:
             if name.startswith(CONF_PREFIX):
-                return dictionary_frame(self.lake.spark, name)
+                return dictionary_frame(self.lake.spark, name, node.source)
+            if self._reads_part(node, name):
+                return self.lake.read(name, self.lake.version(name)).where(F.col("source") == F.lit(node.source))
             return self.lake.read(name, versions[name])
 
         def call(function: Callable[..., DataFrame], frames: dict[str, DataFrame]) -> DataFrame:

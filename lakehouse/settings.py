@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     physionet_user: str | None = Field(None, description="PhysioNet user name, for credentialed releases")
     physionet_password: SecretStr | None = Field(None, description="that user's password; never written anywhere")
     mlflow_uri: str | None = Field(None, description="MLflow tracking and registry store; default: SQLite in the lake")
+    profile: str = Field("default", description="how thoroughly models are trained: a profile of the task's file")
     train_seconds: int | None = Field(
         None, ge=1, description="time limit of the hyperparameter search; default: the task's"
     )

@@ -33,12 +33,22 @@ class Task(BaseModel):
     split: Split = Field(default_factory=Split)
     feature_groups: dict[str, bool] = {}
     models: dict[str, Any] = {}
-    champion_metric: str = "auprc"
+    profiles: dict[str, dict[str, Any]] = {}
+    protocols: dict[str, Split] = {}
+    baselines: tuple[str, ...] = ()
+    champion_metric: str = "log_loss"
     threshold: dict[str, Any] = {}
 
+    def of_tables(self) -> dict[str, Any]:
+        """What decides the question's tables: all but how its models are trained and judged."""
+        return self.model_dump(
+            mode="json", exclude={"models", "profiles", "protocols", "baselines", "champion_metric", "threshold"}
+        )
 
-def load_task(name: str) -> Task:
-    """The task of `conf/tasks/<name>.yml`; ConfigError names file, key and problem."""
+
+def load_task(name: str, profile: str = "default") -> Task:
+    """The task of `conf/tasks/<name>.yml`, its models as that `profile` changes them; ConfigError names file, key and
+    problem."""
     path = CONF / "tasks" / f"{name}.yml"
     if not path.exists():
         known = sorted(p.stem for p in path.parent.glob("*.yml"))
@@ -48,8 +58,24 @@ def load_task(name: str) -> Task:
     check_keys(content, Task.model_fields, f"conf/tasks/{name}.yml")
     if isinstance(split := content.get("split"), dict):
         check_keys(split, Split.model_fields, f"split of conf/tasks/{name}.yml")
+    if profile != "default":
+        check_keys([profile], content.get("profiles", {}), f"profiles of conf/tasks/{name}.yml")
+        content["models"] = _merged(content.get("models", {}), content["profiles"][profile])
     try:
         return Task(**content)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"conf/tasks/{name}.yml: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with `changes` in their place, level by level; a change to null removes."""
+    merged = dict(settings)
+    for key, change in changes.items():
+        if change is None:
+            merged.pop(key, None)
+        elif isinstance(change, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merged(merged[key], change)
+        else:
+            merged[key] = change
+    return merged

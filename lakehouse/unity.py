@@ -73,7 +73,13 @@ class UnityLake(Lake):
         partitioned = f" PARTITIONED BY ({', '.join(partition_by)})" if partition_by else ""
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.qualified(name)} ({ddl}) USING delta{partitioned}")
 
-    def replace(self, name: str, frame: DataFrame, where: str = ALL_ROWS) -> None:
+    def replace(
+        self,
+        name: str,
+        frame: DataFrame,
+        where: str = ALL_ROWS,
+        partition: tuple[str, str] | None = None,  # noqa: ARG002 - `where` says it all
+    ) -> None:
         frame.write.format("delta").mode("overwrite").option("replaceWhere", where).saveAsTable(self.qualified(name))
 
     def append(self, name: str, frame: DataFrame) -> None:

@@ -123,13 +123,21 @@ class Registry:
         return RegisteredModel(name, int(found.version), str(found.run_id), scorer, dict(found.tags))
 
     def newest(self, name: str) -> dict[str, RegisteredModel]:
-        """The newest version of each kind of model registered as `name`; empty when there is none."""
+        """The newest version of each model (tag `model`, else its kind) registered as `name`, if any."""
         with self._active() as client:
             found = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"])
         newest: dict[str, int] = {}
         for one in found:
-            newest.setdefault(one.tags["kind"], int(one.version))
+            newest.setdefault(one.tags.get("model", one.tags["kind"]), int(one.version))
         return {kind: self.load(name, number) for kind, number in newest.items()}
+
+    def has_champion(self, name: str) -> bool:
+        """Whether there is a champion, without loading it."""
+        with self._active() as client:
+            try:
+                return bool(client.get_model_version_by_alias(name, CHAMPION))
+            except MlflowException:
+                return False
 
     def champion(self, name: str) -> RegisteredModel | None:
         """The champion, or None when there is none yet."""

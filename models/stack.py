@@ -112,5 +112,10 @@ def out_of_fold(risks: ArrayLike, labels: ArrayLike, folds: Ints) -> Floats:
     for fold in np.unique(folds):
         held = folds == fold
         weights, intercept = fit_weights(risks[~held], labels[~held])
-        stacked[held] = expit(clipped_logit(risks[held]) @ weights + intercept)
+        stacked[held] = weighed(risks[held], weights, intercept)
     return stacked
+
+
+def weighed(risks: ArrayLike, weights: Floats, intercept: float) -> Floats:
+    """Stacked risks (n,) of the members' risks (n, m)."""
+    return np.asarray(expit(clipped_logit(risks) @ weights + intercept))

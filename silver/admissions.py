@@ -14,7 +14,7 @@ TABLE = Table(
     description="One row a hospital admission.",
     ddl="""
         admission_id STRING NOT NULL COMMENT 'the admission, unique over all sources',
-        source STRING NOT NULL COMMENT 'source system: challenge2012, mimiciii, mimiciv',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         patient_id STRING NOT NULL COMMENT 'the person, silver.patients',
         admitted_at TIMESTAMP COMMENT 'admission to the hospital, UTC; null where not published',
         discharged_at TIMESTAMP COMMENT 'discharge, UTC',

@@ -15,7 +15,7 @@ TABLE = Table(
     description="One row a diagnosis coded for an admission.",
     ddl="""
         admission_id STRING NOT NULL COMMENT 'the admission, silver.admissions',
-        source STRING NOT NULL COMMENT 'source system: mimiciii, mimiciv',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         patient_id STRING NOT NULL COMMENT 'the person, silver.patients',
         sequence INT COMMENT 'priority, 1 is the main diagnosis',
         code STRING NOT NULL COMMENT 'code without its point, upper case as published',

@@ -30,7 +30,7 @@ TABLE = Table(
     description="One row a stay, concept and minute: cleaned measurements of all sources.",
     ddl="""
         stay_id STRING NOT NULL COMMENT 'the ICU stay, silver.stays',
-        source STRING NOT NULL COMMENT 'source system: challenge2012, mimiciii, mimiciv',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         concept STRING NOT NULL COMMENT 'name in conf/concepts.csv',
         minute INT NOT NULL COMMENT 'minutes since the stay''s start, rounded down; negative before it',
         time TIMESTAMP COMMENT 'time of charting, UTC; null where the source publishes offsets alone',

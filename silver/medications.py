@@ -14,7 +14,7 @@ TABLE = Table(
     description="One row a component of a drug prescribed.",
     ddl="""
         medication_id STRING NOT NULL COMMENT 'the prescription''s component, unique over all sources',
-        source STRING NOT NULL COMMENT 'source system: mimiciii, mimiciv',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         patient_id STRING NOT NULL COMMENT 'the person, silver.patients',
         admission_id STRING COMMENT 'the admission, silver.admissions; null: outside one',
         stay_id STRING COMMENT 'the ICU stay that was open at the start; null: none',

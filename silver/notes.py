@@ -14,7 +14,7 @@ TABLE = Table(
     description="One row a free-text note.",
     ddl="""
         note_id STRING NOT NULL COMMENT 'the note, unique over all sources',
-        source STRING NOT NULL COMMENT 'source system: mimiciii',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         patient_id STRING NOT NULL COMMENT 'the person, silver.patients',
         admission_id STRING COMMENT 'the admission, silver.admissions; null: outside one',
         category STRING COMMENT 'kind of note, such as Discharge summary',

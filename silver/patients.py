@@ -13,7 +13,7 @@ TABLE = Table(
     description="One row a person in a source.",
     ddl="""
         patient_id STRING NOT NULL COMMENT 'the person, unique over all sources',
-        source STRING NOT NULL COMMENT 'source system: challenge2012, mimiciii, mimiciv',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         gender STRING COMMENT 'F or M as registered; null: not recorded',
         birth_date DATE COMMENT 'shifted as the source shifts its dates; null: masked or not published',
         death_date DATE COMMENT 'shifted likewise; null: no death known'

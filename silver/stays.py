@@ -18,7 +18,7 @@ TABLE = Table(
     description="One row an ICU stay.",
     ddl="""
         stay_id STRING NOT NULL COMMENT 'the ICU stay, unique over all sources',
-        source STRING NOT NULL COMMENT 'source system: challenge2012, mimiciii, mimiciv',
+        source STRING NOT NULL COMMENT 'source system, a module of silver/sources',
         admission_id STRING NOT NULL COMMENT 'the hospital admission, silver.admissions',
         patient_id STRING NOT NULL COMMENT 'the person, silver.patients',
         record_set STRING COMMENT 'set of the Challenge (a, b, c); null elsewhere',

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.session import open_session
 from lakehouse.settings import Settings
+
+# How long an example takes says more of a machine's other work than of the code; pytest-timeout bounds each test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 ENGINE = os.environ.get("EHR_ENGINE", "sail")
 

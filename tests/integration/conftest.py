@@ -9,6 +9,8 @@ from rich.console import Console
 
 from bronze.synthetic import generate
 from jobs.context import Context
+from jobs.ingest import ingest
+from jobs.refine import refine
 from lakehouse.settings import load_settings
 from tests.conftest import ENGINE
 
@@ -19,6 +21,16 @@ def generated_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("generated")
     generate(folder, 60, 11)
     return folder
+
+
+@pytest.fixture(scope="session")
+def refined_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of the generated files, bronze and silver; never written to: copy it to go on with it."""
+    lake = tmp_path_factory.mktemp("refined") / "lake"
+    settings = load_settings(raw=generated_raw, lake=lake, engine=ENGINE, cores=2)
+    ingest(Context.of(settings, Console(quiet=True)))
+    refine(Context.of(settings, Console(quiet=True)))
+    return lake
 
 
 @pytest.fixture

@@ -21,7 +21,16 @@ from dictionary_meaning import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakehouse.registry import registry
+
 Row = dict[str, str]
+
+EVENT_TABLES = {
+    node.mapping.source: node.mapping.consumes
+    for node in registry().nodes
+    if node.mapping and node.table.name == "silver.events"
+}
+"""Tables whose rows become events, by source."""
 
 CHALLENGE_SERIES = [
     "Albumin", "ALP", "ALT", "AST", "Bilirubin", "BUN", "Cholesterol", "Creatinine", "DiasABP", "FiO2", "GCS",
@@ -82,19 +91,14 @@ def test_sources_have_the_agreed_columns_and_name_each_item_once() -> None:
 
 @pytest.mark.parametrize("row", SOURCES, ids=[f"{r['source']}-{r['item']}" for r in SOURCES])
 def test_source_row_is_well_formed(row: Row) -> None:
-    tables = {
-        "challenge2012": {"measurements"},
-        "mimiciii": {"chartevents", "labevents", "outputevents", "procedureevents_mv"},
-        "mimiciv": {"chartevents", "labevents", "outputevents", "procedureevents"},
-    }
     assert row["concept"] in CONCEPTS
-    assert row["table"] in tables[row["source"]]
+    assert f"bronze.{row['source']}_{row['table']}" in EVENT_TABLES[row["source"]]
     assert float(row["scale"]) > 0
     assert math.isfinite(float(row["offset"]))
     assert row["value_from"] == "valuenum" or re.fullmatch(r"constant:\d+", row["value_from"])
     if row["source"] == "challenge2012":
         assert row["label"] == ""
-    else:
+    if row["source"].startswith("mimic"):
         assert row["label"]
         assert row["item"].isdigit()
 
@@ -177,7 +181,7 @@ def test_corrections_have_the_agreed_columns() -> None:
 
 @pytest.mark.parametrize("rule", CORRECTIONS, ids=[f"{r['concept']}-{r['rule']}" for r in CORRECTIONS])
 def test_correction_is_well_formed(rule: Row) -> None:
-    assert rule["source"] in {"", "challenge2012", "mimiciii", "mimiciv"}
+    assert rule["source"] in {"", *EVENT_TABLES}
     assert rule["concept"] == "*" or rule["concept"] in CONCEPTS
     assert re.fullmatch(r"[a-z][a-z0-9_]*", rule["rule"])
     low, high = interval(rule)
@@ -193,7 +197,7 @@ def test_correction_is_well_formed(rule: Row) -> None:
 
 @pytest.mark.parametrize("concept", CONCEPTS)
 def test_a_plausible_value_is_never_corrected_and_rules_do_not_overlap(concept: str) -> None:
-    for source in ("challenge2012", "mimiciii", "mimiciv"):
+    for source in EVENT_TABLES:
         spans = sorted(interval(rule) for rule in rules_for(source, concept))
         low, high = bounds(concept, "plausible")
         if concept != "mech_vent":

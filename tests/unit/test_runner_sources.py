@@ -103,3 +103,32 @@ def test_a_source_of_which_a_table_is_missing_is_refused(tiny: TinyLake) -> None
     tiny.put("bronze.ward", [{"id": 1}])
     with pytest.raises(ContractError, match=r"^silver.stays\[ward\] needs bronze.notes, which the lake lacks"):
         tiny.run(*SOURCES, bronze("bronze.notes"), STAYS, part)
+
+
+@pytest.mark.engine
+def test_a_part_reads_its_own_source_alone_and_stays_up_to_date_when_another_changes(tiny: TinyLake) -> None:
+    def placed(stays: DataFrame) -> DataFrame:
+        return stays.select("id", "source")
+
+    def events(source: str) -> Any:
+        return module(
+            f"silver.sources.{source}_events", MAPPINGS=(Mapping(source, "silver.events", ("silver.stays",), placed),)
+        )
+
+    ddl = "id BIGINT NOT NULL, source STRING NOT NULL"
+    table = table_of(
+        "silver.events", lambda mapped: mapped.select("*"), ddl, inputs=("mapped",), partition_by=("source",)
+    )
+    modules = *SOURCES, STAYS, mapped("ward"), mapped("clinic"), table, events("ward"), events("clinic")
+    tiny.put("bronze.ward", [{"id": 1, "value": 1.0}])
+    tiny.put("bronze.clinic", [{"id": 1, "value": 10.0}, {"id": 3, "value": 3.0}])
+    tiny.run(*modules)
+    assert tiny.rows("silver.events") == [(1, "clinic"), (1, "ward"), (3, "clinic")]
+    tiny.put("bronze.clinic", [{"id": 4, "value": 4.0}])
+    assert {name: o.status for name, o in tiny.run(*modules).items()} == {
+        "silver.stays[ward]": "unchanged",
+        "silver.stays[clinic]": "built",
+        "silver.events[ward]": "unchanged",
+        "silver.events[clinic]": "built",
+    }
+    assert tiny.rows("silver.events") == [(1, "clinic"), (1, "ward"), (3, "clinic"), (4, "clinic")]

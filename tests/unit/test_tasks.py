@@ -109,3 +109,15 @@ def test_its_version_follows_the_content_alone(conf: Path) -> None:
     assert dictionary_version("conf.tiny") == before
     (conf / "tiny.csv").write_text(DICTIONARY.replace("0.5", "0.6"))
     assert dictionary_version("conf.tiny") != before
+
+
+def test_a_source_sees_its_own_rows_and_those_of_every_source(conf: Path, spark: SparkSession) -> None:
+    (conf / "tiny.csv").write_text("source,item\nward,a\nclinic,b\n,c\n")
+    rows = dictionary_frame(spark, "conf.tiny", "ward").collect()
+    assert [tuple(row) for row in rows] == [(1, "ward", "a"), (2, None, "c")]
+    assert dictionary_frame(spark, "conf.tiny", "clinicx").collect()[0]["item"] == "c"
+    before = dictionary_version("conf.tiny", "ward")
+    (conf / "tiny.csv").write_text("source,item\nclinic,z\nward,a\n,c\n")
+    assert dictionary_version("conf.tiny", "ward") == before, "what another source's rows say is none of its business"
+    (conf / "tiny.csv").write_text("source,item\nward,a\n,d\n")
+    assert dictionary_version("conf.tiny", "ward") != before

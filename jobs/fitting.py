@@ -1,0 +1,125 @@
+"""Fits a question's models on its training rows: each calibrated on its own out-of-fold risks, with a threshold."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.matrix import Matrix
+from lakehouse.errors import ConfigError
+from lakehouse.reference import read_dictionary
+from lakehouse.settings import Settings
+from lakehouse.tasks import Task
+from models import boosting, linear, stack
+from models.base import Floats, Ints, Trained
+from models.features import describe
+from models.metrics import choose_threshold
+from models.scorer import Scorer
+from models.sequence import model as sequence
+from models.sequence.events import COLUMNS
+from models.splits import patient_folds
+from models.stack import StackedModel
+from models.tuning import Budget
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One model, ready to score. `out_of_fold` (n,) are its calibrated risks of the training rows, each by weights
+    that did not see it."""
+
+    name: str
+    scorer: Scorer
+    out_of_fold: Floats
+    parameters: dict[str, Any]
+    trials: list[dict[str, Any]]
+    seconds: float
+
+
+def fit_models(
+    task: Task, rows: Matrix, settings: Settings, note: Callable[[str, Fitted | None], None] = lambda _n, _f: None
+) -> dict[str, Fitted]:
+    """The task's models by name, in its order; `note` hears a name when its turn comes, the model when it is done."""
+    folds = patient_folds(rows.outcomes, rows.patient, FOLDS, settings.seed)
+    trained: dict[str, Trained] = {}
+    fitted: dict[str, Fitted] = {}
+    for name, spec in task.models.items():
+        note(name, None)
+        clock = time.perf_counter()
+        if kind_of(name, spec) == "stack":
+            members = {member: trained[member] for member in spec["members"] if member in trained}
+            if not members:
+                raise ConfigError(f"model {name} stacks {', '.join(spec['members'])}, none of which stands before it.")
+            parameters: dict[str, Any] = {"members": list(members)}
+            trials: list[dict[str, Any]] = []
+        else:
+            trained[name] = _train(name, spec, rows, folds, settings)
+            members = {name: trained[name]}
+            parameters, trials = trained[name].parameters, trained[name].trials
+        scorer, out_of_fold = _stacked(members, rows, folds)
+        fitted[name] = Fitted(name, scorer, out_of_fold, parameters, trials, time.perf_counter() - clock)
+        note(name, fitted[name])
+    return fitted
+
+
+def kind_of(name: str, spec: Mapping[str, Any]) -> str:
+    """What a model is: its `type`, or its name where that says it already."""
+    return str(spec.get("type", name))
+
+
+def needs_sequences(task: Task) -> bool:
+    return any(kind_of(name, spec) == "sequence" for name, spec in task.models.items())
+
+
+def _stacked(members: Mapping[str, Trained], rows: Matrix, folds: Ints) -> tuple[Scorer, Floats]:
+    """Members weighed and calibrated together on their out-of-fold risks; of one member, the calibrated member."""
+    risks = np.column_stack([member.out_of_fold for member in members.values()])
+    weights, intercept = stack.fit_weights(risks, rows.outcomes)
+    out_of_fold = stack.out_of_fold(risks, rows.outcomes, folds)
+    model = StackedModel({name: member.model for name, member in members.items()}, weights, intercept)
+    return Scorer(model, choose_threshold(rows.outcomes, out_of_fold)), out_of_fold
+
+
+def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settings: Settings) -> Trained:
+    """The model of one kind, tuned and fitted on training rows alone."""
+    match kind_of(name, spec):
+        case "logistic":
+            schema = describe(rows.features)
+            return linear.train(
+                rows.features, rows.outcomes, folds, schema, search=spec["search"], threads=settings.cores
+            )
+        case "xgboost":
+            budget = Budget(spec["budget"]["trials"], settings.train_seconds or spec["budget"]["seconds"])
+            studies = settings.lake.resolve() / "mlflow" / "studies.db"
+            studies.parent.mkdir(parents=True, exist_ok=True)
+            return boosting.train(
+                rows.features,
+                rows.outcomes,
+                folds,
+                describe(rows.features),
+                space=spec["space"],
+                budget=budget,
+                defaults={**boosting.DEFAULTS, **spec.get("defaults", {})},
+                seed=settings.seed,
+                threads=settings.cores,
+                storage=f"sqlite:///{studies}",
+            )
+        case "sequence":
+            features = rows.with_sequences()
+            return sequence.train(
+                features,
+                rows.outcomes,
+                folds,
+                describe(features, series=COLUMNS),
+                dictionary=read_dictionary("conf.concepts"),
+                settings={part: spec[part] for part in ("layout", "network", "training") if part in spec},
+                patients=rows.patient,
+                seed=settings.seed,
+                processes=settings.cores,
+                checkpoints=settings.lake.resolve() / "mlflow" / "checkpoints" / name,
+            )
+        case kind:
+            raise ConfigError(f"model {name}: type {kind!r} is none of logistic, xgboost, sequence, stack.")

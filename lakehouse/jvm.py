@@ -1,0 +1,86 @@
+"""JVM Spark with Delta: started here with its own chatter kept off the screen, or joined where spark-submit did so."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import ConfigError
+from lakehouse.settings import Settings
+
+IVY = Path.home() / ".ivy2.5.2"
+"""Where Spark keeps jars that it fetched from Maven."""
+
+_CONF = {
+    "spark.app.name": "ehr-lakehouse",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Delta's own type of time; the default, INT96, has no statistics and is read as nanoseconds by others.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # The log of a table here has a few hundred entries: more partitions of it are more tasks and no more speed.
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "4",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+_LOCAL_CONF = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.jars.ivy": str(IVY),
+}
+
+
+def start(settings: Settings, conf: Mapping[str, str]) -> SparkSession:
+    """A session with `conf`; ConfigError where there is no Java, or no Delta in the JVM that spark-submit started."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit started this process: master and memory are its business
+        context = SparkContext.getOrCreate(SparkConf().setAll([*_CONF.items(), *conf.items()]))
+        if not _knows_delta(context):
+            raise ConfigError(f"spark-submit started Spark without Delta: add --packages {delta_package()}.")
+    else:
+        context = SparkContext._active_spark_context or _launch(settings, conf)
+    context.setLogLevel("ERROR")
+    return SparkSession.builder.getOrCreate()
+
+
+def delta_package() -> str:
+    """Maven coordinates of Delta for the installed PySpark."""
+    spark = ".".join(version("pyspark").split(".")[:2])
+    return f"io.delta:delta-spark_{spark}_2.13:{version('delta-spark')}"
+
+
+def _launch(settings: Settings, given: Mapping[str, str]) -> SparkContext:
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    conf = SparkConf().setAll([*_CONF.items(), *_LOCAL_CONF.items(), *given.items()])
+    conf.setMaster(f"local[{settings.cores}]")
+    conf.set("spark.driver.memory", settings.driver_memory).set("spark.sql.shuffle.partitions", str(settings.cores))
+    # Jars that an earlier start fetched spare this one asking Maven again, which takes seconds and a network.
+    jars = {jar.name: str(jar) for jar in (IVY / "jars").glob(f"io.delta_*-{version('delta-spark')}.jar")}
+    if delta_package().replace(":", "_", 1).replace(":", "-") + ".jar" in jars:
+        conf.set("spark.driver.extraClassPath", os.pathsep.join(jars.values()))
+    else:
+        conf.set("spark.jars.packages", delta_package())
+    with tempfile.TemporaryFile() as said:
+        try:
+            gateway = launch_gateway(conf, {"stderr": said})
+        except PySparkRuntimeError as error:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines() or [str(error)]
+            raise ConfigError(
+                f"engine spark needs Java 17 or later, which did not start ({lines[-1].strip()}): set JAVA_HOME, or "
+                "choose --engine sail, which needs none."
+            ) from error
+        return SparkContext(conf=conf, gateway=gateway)
+
+
+def _knows_delta(context: SparkContext) -> bool:
+    loader = context._jvm.java.lang.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
+    return loader.getResource("io/delta/sql/DeltaSparkSessionExtension.class") is not None

@@ -1,0 +1,253 @@
+"""The sequence model: an ensemble of fold networks (the mean of their logits) as a risk model like any other.
+
+It reads two things of a stay, its features and its events: a feature frame that carries the columns minutes, concepts
+and values of the gold sequences (`events.attach`). Stored as one file of weights (safetensors) and one of plain JSON
+with settings and each member's encoding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from scipy.special import expit
+from torch import Tensor
+
+from models.base import Floats, Ints, Reasons, RiskModel, Trained
+from models.features import FeatureMismatchError, FeatureSchema
+from models.sequence import tensorfile
+from models.sequence.attribution import POINTS, Attribution, integrated_gradients
+from models.sequence.events import COLUMNS, Events
+from models.sequence.folds import Member, Plan, Told, train_members
+from models.sequence.grids import Channel, last_values
+from models.sequence.inputs import LAYOUT, Encoding, Raw, collect, statistics_of
+from models.sequence.networks import NETWORK, RiskNetwork
+from models.sequence.tensors import Tensors
+from models.sequence.training import TRAINING, predict, threads
+from models.splits import in_order
+
+WEIGHTS, FILE = "sequence.safetensors", "sequence.json"
+LEAST_SHARE = 0.01  # of the training stays in which a concept must be measured to become a channel
+DEFAULTS: dict[str, Any] = {
+    "layout": LAYOUT,
+    "network": NETWORK,
+    # `networks` a fold, of different seeds; `validation`: share of the other folds' patients kept for early stopping,
+    # without which all epochs run (as good on 8,000 stays, and no row is lost)
+    "training": {**TRAINING, "networks": 2, "validation": 0.0},
+}
+READ = 2048  # stays in memory at a time when scoring
+Result = TypeVar("Result")
+
+
+class SequenceModel(RiskModel):
+    """Fitted networks, an encoding and some networks a fold; all read the same channels, statics and statistics."""
+
+    kind: ClassVar[str] = "sequence"
+    requirements = ("torch", "pyarrow")
+
+    def __init__(
+        self, members: Sequence[tuple[Encoding, list[RiskNetwork]]], network: Mapping[str, Any], schema: FeatureSchema
+    ) -> None:
+        self.members, self.network, self.schema = list(members), dict(network), schema
+        self.size = sum(len(networks) for _, networks in members)
+
+    def margins(self, features: pd.DataFrame) -> Floats:
+        """Log odds (n,). ValueError for frames that do not fit the schema or carry no events."""
+        features, events = split(features, self.schema)
+
+        def of_fold(member: tuple[Encoding, list[RiskNetwork]], raw: Raw) -> Floats:
+            tensors = member[0].encode(raw)
+            return np.sum([predict(network, tensors).double().numpy() for network in member[1]], axis=0)
+
+        margins = np.zeros(len(features))
+        for rows in _parts(len(features)):
+            for found in self._by_fold(of_fold, self._collect(features.iloc[rows], events.take(rows))):
+                margins[rows] += found / self.size
+        return margins
+
+    def contributions(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
+        """Those of `reasons`."""
+        found = self.reasons(features)
+        return found.contributions, found.bias
+
+    def reasons(self, features: pd.DataFrame) -> Reasons:
+        """What each channel's course (its last value beside it), each static and each statistic moved, by integrated
+        gradients of one network a fold; how far the others and the quadrature differ is in the bias."""
+        checked, events = split(features, self.schema)
+        first = self.members[0][0]
+        names = [*(c.name for c in first.channels), *first.statics.names, *first.statistics.names]
+
+        def of_fold(member: tuple[Encoding, list[RiskNetwork]], raw: Raw) -> Floats:
+            encoding, networks = member
+            tensors = encoding.encode(raw)
+            found = integrated_gradients(networks[0], tensors, encoding.never)
+            statics, flags = found.statics.split([len(encoding.statics.names), len(encoding.flagged)], dim=1)
+            statics = statics.index_add(1, torch.tensor(encoding.flagged, dtype=torch.int64), flags)
+            return torch.cat([found.by_stay(tensors), statics, found.statistics], dim=1).double().numpy()
+
+        values, moved = np.full((len(checked), len(names)), np.nan), np.zeros((len(checked), len(names)))
+        for rows in _parts(len(checked)):
+            raw = self._collect(checked.iloc[rows], events.take(rows))
+            values[rows] = np.concatenate([last_values(raw.grid, first.channels), raw.statics, raw.statistics], axis=1)
+            for found in self._by_fold(of_fold, raw):
+                moved[rows] += found / len(self.members)
+        return Reasons(names, values, moved, self.margins(features) - moved.sum(axis=1))
+
+    def attribute(self, features: pd.DataFrame, points: int = POINTS) -> tuple[Tensors, Attribution]:
+        """Each stay's steps, and what each channel moved in each of them: the sum over the steps is `reasons`'."""
+        raw = self._collect(*split(features, self.schema))
+
+        def of_fold(member: tuple[Encoding, list[RiskNetwork]], raw: Raw) -> Attribution:
+            encoding, networks = member
+            return integrated_gradients(networks[0], encoding.encode(raw), encoding.never, points)
+
+        parts = zip(*self._by_fold(of_fold, raw), strict=True)
+        return self.members[0][0].encode(raw), Attribution(*(torch.stack(one).mean(dim=0) for one in parts))
+
+    def save(self, folder: Path) -> None:
+        named = {
+            f"{i}.{j}.{name}": value
+            for i, (_, networks) in enumerate(self.members)
+            for j, network in enumerate(networks)
+            for name, value in network.state_dict().items()
+        }
+        tensorfile.save(folder / WEIGHTS, named)
+        members = [{"networks": len(networks), "encoding": one.to_dict()} for one, networks in self.members]
+        (folder / FILE).write_text(json.dumps({"network": self.network, "members": members}))
+
+    @classmethod
+    def load(cls, folder: Path, schema: FeatureSchema) -> Self:
+        plain = json.loads((folder / FILE).read_text())
+        own: dict[tuple[str, str], dict[str, Tensor]] = {}
+        for name, value in tensorfile.load(folder / WEIGHTS).items():
+            fold, network, parameter = name.split(".", 2)
+            own.setdefault((fold, network), {})[parameter] = value
+        members = [
+            (Encoding.from_dict(one["encoding"]), [own[str(i), str(j)] for j in range(one["networks"])])
+            for i, one in enumerate(plain["members"])
+        ]
+        return cls.of(members, plain["network"], schema)
+
+    @classmethod
+    def of(
+        cls,
+        members: Iterable[tuple[Encoding, Iterable[Mapping[str, Tensor]]]],
+        network: Mapping[str, Any],
+        schema: FeatureSchema,
+    ) -> Self:
+        """A model of encodings and their networks' weights."""
+
+        def built(encoding: Encoding, weights: Mapping[str, Tensor]) -> RiskNetwork:
+            with torch.random.fork_rng([]):  # what is drawn here is replaced at once
+                made = RiskNetwork(*encoding.widths, network)
+            made.load_state_dict(dict(weights))
+            return made.eval()
+
+        return cls([(one, [built(one, weights) for weights in networks]) for one, networks in members], network, schema)
+
+    def _by_fold(self, work: Callable[[tuple[Encoding, list[RiskNetwork]], Raw], Result], raw: Raw) -> Iterator[Result]:
+        """`work` of each fold's networks, in order, a thread a fold as far as there are cores."""
+        with threads(1):
+            yield from in_order(lambda member: work(member, raw), self.members, os.cpu_count() or 1)
+
+    def _collect(self, features: pd.DataFrame, events: Events) -> Raw:
+        encoding = self.members[0][0]
+        return collect(features, events, encoding.channels, encoding.layout)
+
+
+def split(features: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, Events]:
+    """The checked features (those of the schema that are no events) and the events of a frame that carries both.
+
+    Raises ValueError where the frame does not fit the schema or lacks the events.
+    """
+    lacking = [name for name in COLUMNS if name not in features]
+    if lacking:
+        raise FeatureMismatchError(lacking, ())
+    plain = FeatureSchema(tuple(feature for feature in schema.features if feature.name not in COLUMNS))
+    return plain.check(features.drop(columns=list(COLUMNS))), Events.read(features)
+
+
+def _parts(n: int) -> list[Ints]:
+    return np.split(np.arange(n), range(READ, n, READ)) if n else []
+
+
+def train(
+    features: pd.DataFrame,
+    labels: ArrayLike,
+    folds: Ints,
+    schema: FeatureSchema,
+    *,
+    dictionary: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    patients: ArrayLike | None = None,
+    seed: int = 0,
+    processes: int = 2,
+    device: str = "auto",
+    checkpoints: Path | None = None,
+    told: Told | None = None,
+) -> Trained:
+    """Networks of each fold, fitted on the other folds' rows; the model is the mean of their logits.
+
+    `features` carries the events (`events.attach`); it, `labels`, `folds` and `patients` are of the training rows, in
+    one order. `dictionary` is rows of the clinical dictionary (keys concept, id, log, aggregate): concepts measured
+    often enough become channels.
+
+    `settings` overrides DEFAULTS part by part (layout, network, training). `checkpoints` is a folder that a killed
+    training resumes from, to the same result. Raises ValueError for an unknown setting, naming it.
+    """
+    chosen = merged(settings or {})
+    y = np.asarray(labels, dtype=np.float64)
+    features, events = split(features, schema)
+    channels = measured_channels(events, Channel.of(dictionary))
+    raw = collect(features, events, channels, chosen["layout"])
+    columns = statistics_of(features.columns, channels, chosen["layout"]["statistics"])
+    names = np.arange(len(y)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+    plan = Plan(raw, y, folds, names, channels, columns, chosen, seed, device, checkpoints)
+    members = train_members(plan, processes, told)
+    if checkpoints is not None:  # done: nothing is left to be resumed
+        for file in checkpoints.glob("fold*.pt"):
+            file.unlink()
+    out_of_fold, ensemble = np.full(len(y), np.nan), []
+    for fold in np.unique(folds):
+        own = [member for member in members if member.fold == fold]
+        out_of_fold[folds == fold] = expit(np.mean([member.logits for member in own], axis=0))
+        ensemble.append((own[0].encoding, [member.weights for member in own]))
+    model = SequenceModel.of(ensemble, chosen["network"], schema)
+    return Trained(model, out_of_fold, {**chosen, "seed": seed}, _trials(members))
+
+
+def merged(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """DEFAULTS with these settings in their place. ValueError for one that there is not."""
+    unknown = [name for name in settings if name not in DEFAULTS]
+    unknown += [f"{part}.{name}" for part in DEFAULTS for name in settings.get(part, {}) if name not in DEFAULTS[part]]
+    if unknown:
+        raise ValueError(f"unknown settings: {', '.join(unknown)}")
+    return {part: {**defaults, **settings.get(part, {})} for part, defaults in DEFAULTS.items()}
+
+
+def measured_channels(events: Events, channels: Sequence[Channel]) -> list[Channel]:
+    """The channels measured in at least LEAST_SHARE of the stays."""
+    pairs = np.unique(np.stack([events.stays, events.concepts.astype(np.int64)]), axis=1)[1]
+    stays = dict(zip(*np.unique(pairs, return_counts=True), strict=True))
+    return [channel for channel in channels if stays.get(channel.id, 0) >= LEAST_SHARE * len(events)]
+
+
+def _trials(members: Sequence[Member]) -> list[dict[str, Any]]:
+    return [
+        {
+            "fold": m.fold,
+            "epoch": one.epoch,
+            "loss": one.loss,
+            "validation": one.validation,
+            "kept": one.epoch == m.best,
+        }
+        for m in members
+        for one in m.history
+    ]
