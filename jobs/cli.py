@@ -52,9 +52,10 @@ def run(
     profile: Profile = None,
 ) -> None:
     """The whole job: ingest, refine, featurize, train, score."""
+    context = _context(env, engine, lake, raw, profile)  # first: what is wrong with settings is said at once
     from jobs.run import run as job  # noqa: PLC0415  (each verb imports its own job, so that `ehr sql` starts fast)
 
-    job(_context(env, engine, lake, raw, profile), task)
+    job(context, task)
 
 
 @app.command()
@@ -84,9 +85,10 @@ def featurize(lake: LakeDir = None, engine: Engine = None, env: Env = None, only
 @app.command()
 def train(lake: LakeDir = None, env: Env = None, task: TaskName = "mortality", profile: Profile = None) -> None:
     """Tunes and fits the task's models, registers the best as challenger, promotes it where it earns it."""
+    context = _context(env, None, lake, profile=profile)
     from jobs.train import train as job  # noqa: PLC0415
 
-    job(_context(env, None, lake, profile=profile), task)
+    job(context, task)
 
 
 @app.command()
@@ -102,17 +104,19 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Held-out figures of the task's latest models, with bootstrap confidence intervals."""
+    context = _context(env, None, lake, profile=profile)
     from jobs.evaluate import evaluate as job  # noqa: PLC0415
 
-    job(_context(env, None, lake, profile=profile), task, as_json=json, protocol=protocol)
+    job(context, task, as_json=json, protocol=protocol)
 
 
 @app.command()
 def score(lake: LakeDir = None, engine: Engine = None, env: Env = None, task: TaskName = "mortality") -> None:
     """Scores the cohort with the champion and merges the predictions table."""
+    context = _context(env, engine, lake)
     from jobs.score import score as job  # noqa: PLC0415
 
-    job(_context(env, engine, lake), task)
+    job(context, task)
 
 
 @app.command()

@@ -67,7 +67,7 @@ class _Scan(torch.autograd.Function):
         adjoint = _recur(ahead, grad.conj().flip(0).resolve_conj(), ctx.parallel).flip(0)
         of_rate = of_gap = of_drive = None
         if ctx.needs_input_grad[2]:
-            of_drive = (adjoint * weight).conj()
+            of_drive = (adjoint * weight).conj().resolve_conj()  # a compiler views it as real
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
             products = adjoint.new_zeros(adjoint.shape)
             torch.mul(adjoint[1:], states[:-1], out=products[1:])
@@ -76,7 +76,9 @@ class _Scan(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 grown = gap * decay
                 of_exponent = (grown * of_decay).sum_to_size(rate.shape)
-                of_rate = (of_exponent + ((grown - weight) * of_weight).sum_to_size(rate.shape) / rate).conj()
+                of_rate = (
+                    (of_exponent + ((grown - weight) * of_weight).sum_to_size(rate.shape) / rate).conj().resolve_conj()
+                )
             if ctx.needs_input_grad[1]:
                 of_gap = (rate * decay * of_decay + decay * of_weight).real.sum_to_size(gap.shape)
         return of_rate, of_gap, of_drive, None

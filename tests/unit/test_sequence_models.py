@@ -207,14 +207,24 @@ def test_what_is_never_read_moves_nothing() -> None:
 
 
 def test_reasons_name_channels_and_sum_to_the_margin() -> None:
-    found, features, _, _ = trained()
+    found, features, _, _ = trained(settings={"training": {"networks": 1}})
     reasons = found.model.reasons(features)
     assert reasons.names[:4] == ["hr", "lactate", "urine", "mech_vent"] and "height_cm" in reasons.names
     np.testing.assert_allclose(reasons.contributions.sum(axis=1) + reasons.bias, found.model.margins(features))
     assert np.isnan(reasons.values[0, :4]).all() and reasons.values[1, 0] == 90
     assert np.ptp(reasons.bias[1:]) < 0.05, "the bias is the log odds of a stay in which nothing is known"
     tensors, moved = found.model.attribute(features)  # type: ignore[attr-defined]
-    np.testing.assert_allclose(moved.by_stay(tensors), reasons.contributions[:, :4], atol=5e-3)
+    np.testing.assert_allclose(moved.by_stay(tensors), reasons.contributions[:, :4], atol=1e-6)
+
+
+def test_reasons_of_one_network_a_fold_sum_to_the_margin_of_all() -> None:
+    found, features, _, _ = trained()
+    model = found.model
+    assert isinstance(model, SequenceModel)
+    first = SequenceModel([(one, networks[:1]) for one, networks in model.members], model.network, model.schema)
+    contributions, bias = model.contributions(features)
+    np.testing.assert_array_equal(contributions, first.contributions(features)[0])
+    np.testing.assert_allclose(contributions.sum(axis=1) + bias, model.margins(features))
 
 
 def test_gaps_of_both_directions() -> None:
@@ -233,6 +243,20 @@ def test_dropouts_take_channels_and_features_at_all_steps() -> None:
     tied = TiedDropout(0.5).train()(torch.ones(7, 500, 12))
     assert torch.equal(tied, tied[:1].expand(7, -1, -1)) and abs(float(tied.mean()) - 1) < 0.05
     assert torch.equal(TiedDropout(0.5).eval()(kept), kept)
+
+
+@pytest.mark.parametrize("grid", LAYOUTS)
+def test_a_compiler_can_trace_the_state_space(grid: str) -> None:
+    tensors, _ = encoded(grid, n=6)
+    network = network_of("ssm", tensors)
+    batch = tensors.batch(torch.arange(6))
+    compiled = torch.compile(network, dynamic=True, backend="aot_eager")
+    found, expected = (
+        torch.autograd.grad(call(batch).sum(), list(network.parameters()), allow_unused=True)
+        for call in (compiled, network)
+    )
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_bfloat16_reaches_no_recurrence() -> None:

@@ -59,7 +59,9 @@ def test_values_and_gradients_are_those_of_the_recurrence(
 @pytest.mark.parametrize("gaps", ("one", "irregular", "padded"))
 @pytest.mark.parametrize("method", WAYS)
 def test_gradcheck(method: str, gaps: str) -> None:
-    given = [x.requires_grad_() for x in made_up(6, gaps, torch.float64)]
+    rate, gap, drive = made_up(4, gaps, torch.float64)
+    few = (rate[:, :2], gap[:, :2] if gap.ndim else gap, drive[:, :2, :, :2])  # it differentiates number by number
+    given = [x.clone().requires_grad_() for x in few]
     assert torch.autograd.gradcheck(lambda *x: scan(*x, method=method), given)
 
 
