@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, MapType, StructType
 
@@ -85,7 +86,10 @@ class Lake:
 
     def read_arrow(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """The whole table in memory, without a session."""
-        return self._delta(name).to_pyarrow_table(columns=columns)
+        # By Arrow's own file system: with delta-rs's, which is written in Python, a thread that closes a file while the
+        # process ends aborts it (one of six short commands ended with code 134).
+        files = SubTreeFileSystem(str(self.location(name)), LocalFileSystem())
+        return self._delta(name).to_pyarrow_table(columns=columns, filesystem=files)
 
     def create(
         self, name: str, columns: Sequence[Column], partition_by: Sequence[str] = (), nullable: bool = False

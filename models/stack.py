@@ -40,10 +40,10 @@ class StackedModel(RiskModel):
 
     def margins(self, features: pd.DataFrame) -> Floats:
         checked = self.schema.check(features)
-        margins = self.intercept + sum(
-            weight * member.margins(checked[member.schema.names]) for weight, member in self._weighed()
-        )
-        return np.asarray(margins, dtype=np.float64)
+        margins = np.full(len(checked), self.intercept)  # all that is left where no member has a weight
+        for weight, member in self._weighed():
+            margins += weight * member.margins(checked[member.schema.names])
+        return margins
 
     def contributions(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
         found = self.reasons(features)

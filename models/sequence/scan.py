@@ -62,12 +62,12 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rate, gap, drive, decay, weight, states = ctx.saved_tensors
         # The adjoint g_t = grad_t + conj(decay_{t+1}) g_{t+1} is the same recurrence from the end; conjugated, it needs
-        # no conjugate of anything but its input and its results.
+        # no conjugate of anything but its input and its results (resolved: a compiler views them as real).
         ahead = decay if len(decay) == 1 else torch.cat([decay[:1], decay[1:].flip(0)])
         adjoint = _recur(ahead, grad.conj().flip(0).resolve_conj(), ctx.parallel).flip(0)
         of_rate = of_gap = of_drive = None
         if ctx.needs_input_grad[2]:
-            of_drive = (adjoint * weight).conj().resolve_conj()  # a compiler views it as real
+            of_drive = (adjoint * weight).conj().resolve_conj()
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
             products = adjoint.new_zeros(adjoint.shape)
             torch.mul(adjoint[1:], states[:-1], out=products[1:])

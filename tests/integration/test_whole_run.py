@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from bronze.synthetic import generate
 from lakehouse.io import Lake
@@ -219,3 +220,25 @@ def test_a_query_answers_within_two_seconds_of_process_start(site: Site) -> None
     before = used()
     assert site.ehr("sql", "select count(*) from gold.mortality_predictions").code == 0
     assert used() - before < ANSWER_SECONDS
+
+
+def test_only_a_stay_whose_inputs_changed_is_scored_again_and_its_first_risk_is_kept(site: Site) -> None:
+    before = {row["stay_id"]: row for row in site.lake.records("gold.mortality_predictions")}
+    stay = max(before, key=lambda one: before[one]["risk"])
+    features = DeltaTable(str(site.lake.location("gold.mortality_features")))
+    features.update(predicate=f"stay_id = '{stay}'", updates={"age": "20.0", "lactate_last": "0.9", "gcs_last": "15.0"})
+    again = site.ehr("score")
+    assert again.code == 0, again.err
+
+    after = {row["stay_id"]: row for row in site.lake.records("gold.mortality_predictions")}
+    assert {one for one in after if after[one] != before[one]} == {stay}
+    assert after[stay]["risk"] != before[stay]["risk"]
+    history = site.lake.records("gold.mortality_risk_history")
+    assert len(history) == len(before) + 1
+    assert sorted(row["risk"] for row in history if row["stay_id"] == stay) == sorted(
+        [before[stay]["risk"], after[stay]["risk"]]
+    )
+    # Outcomes meet every risk that was given, not only the last.
+    known = [row for row in site.lake.records("gold.mortality_outcomes") if row["stay_id"] == stay]
+    assert len(known) == 2
+    assert all(row["correct"] == (row["flagged"] == (row["in_hospital_death"] == 1)) for row in known)
