@@ -73,9 +73,11 @@ def _launch(settings: Settings, given: Mapping[str, str]) -> SparkContext:
             gateway = launch_gateway(conf, {"stderr": said})
         except PySparkRuntimeError as error:
             said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines() or [str(error)]
+            lines = said.read().decode(errors="replace").splitlines()
+            # What stops Java comes first, what its absence breaks after it.
+            reason = next((line.strip() for line in lines if not line.startswith(("NOTE", "WARNING"))), str(error))
             raise ConfigError(
-                f"engine spark needs Java 17 or later, which did not start ({lines[-1].strip()}): set JAVA_HOME, or "
+                f"engine spark needs Java 17 or later, which did not start ({reason}): set JAVA_HOME, or "
                 "choose --engine sail, which needs none."
             ) from error
         return SparkContext(conf=conf, gateway=gateway)

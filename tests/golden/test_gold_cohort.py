@@ -4,15 +4,16 @@ from collections import defaultdict
 from hashlib import sha256
 
 import pytest
-from conftest import assert_frame
 from gold_frames import stays, task
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from gold.mortality import cohort
 from lakehouse.tasks import Split
+from tests.conftest import assert_frame
 
 
+@pytest.mark.engine
 def test_cohort_golden(spark: SparkSession) -> None:
     given = stays(
         spark,
@@ -89,6 +90,7 @@ def test_hash_split_keeps_patients_whole_and_its_share(spark: SparkSession, seed
     assert tested == pytest.approx(0.3, abs=0.035)  # three standard errors of 2,000 draws
 
 
+@pytest.mark.engine
 def test_hash_split_depends_on_patient_and_seed_alone(spark: SparkSession) -> None:
     """Worked by hand: sha256('7:p-1') begins with the twelve digits that are compared with the share."""
     share = int(sha256(b"7:p-1").hexdigest()[:12], 16) / 16**12

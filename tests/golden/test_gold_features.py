@@ -5,7 +5,6 @@ from statistics import stdev
 from typing import Any
 
 import pytest
-from conftest import assert_frame
 from gold_frames import ADMISSIONS, DIAGNOSES, START, admissions, events, stays, task
 from pyspark.sql import DataFrame, SparkSession
 
@@ -17,6 +16,7 @@ from gold.mortality.statistics import statistics
 from lakehouse.errors import ConfigError
 from lakehouse.reference import dictionary_frame
 from lakehouse.tasks import Task
+from tests.conftest import assert_frame
 
 HEART_RATE = {0: 90, 12: 80, 24: 100, 36: 110, 42: 120, 43: 130, 48: 140}  # by hour
 
@@ -33,6 +33,7 @@ def build(spark: SparkSession, given: Any, measured: DataFrame, asked: Task | No
     )
 
 
+@pytest.mark.engine
 def test_statistics_golden(spark: SparkSession) -> None:
     given = events(
         spark,
@@ -110,6 +111,7 @@ def test_windows_shorter_than_a_span_are_that_span(spark: SparkSession) -> None:
     assert_frame(statistics(given, 12).select(*columns), [columns], key=("stay_id",))
 
 
+@pytest.mark.engine
 def test_composites_golden(spark: SparkSession) -> None:
     given = events(
         spark,
@@ -142,6 +144,7 @@ def test_composites_golden(spark: SparkSession) -> None:
     assert_frame(composites(hourly(given, 48), 48).select(*columns), [columns], key=("stay_id",))
 
 
+@pytest.mark.engine
 def test_demographics_golden(spark: SparkSession) -> None:
     given = stays(
         spark,

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from conftest import assert_frame
 from gold_frames import admissions, diagnoses, stays, task
 from pyspark.sql import DataFrame, SparkSession
 
 from gold.mortality import cohort, features, history, retrospective
 from lakehouse.reference import dictionary_frame
 from lakehouse.tasks import Task
+from tests.conftest import assert_frame
 
 # p1: an admission that ended 100 days before this one, another that ended 30 days before, this one, and one after it.
 ADMISSIONS = (("h1", "p1", -120, -100), ("h2", "p1", -40, -30), ("h3", "p1", 0, 10), ("h4", "p1", 60, 70))
@@ -45,6 +45,7 @@ def given_history(spark: SparkSession, codes: Any = CODES) -> DataFrame:
     )
 
 
+@pytest.mark.engine
 def test_history_golden(spark: SparkSession) -> None:
     """Training stays whose admission is known: s5, s7, s9. Of these only s9 has 428.0, so its share is a third."""
     columns = (
@@ -89,6 +90,7 @@ def test_retrospective_codes_are_off_by_default(spark: SparkSession) -> None:
     assert built.count() == 0
 
 
+@pytest.mark.engine
 def test_retrospective_codes_are_this_admissions_own(spark: SparkSession) -> None:
     asked = task(feature_groups={"retrospective_codes": True})
     built = retrospective.build(

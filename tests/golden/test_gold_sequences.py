@@ -1,15 +1,17 @@
 """Sequences, event by event."""
 
-from conftest import assert_frame
+import pytest
 from gold_frames import events, stays, task
 from pyspark.sql import SparkSession
 
 from gold.mortality import cohort, sequences
 from lakehouse.reference import dictionary_frame, read_dictionary
+from tests.conftest import assert_frame
 
 IDS = {str(row["concept"]): row["id"] for row in read_dictionary("concepts")}
 
 
+@pytest.mark.engine
 def test_sequences_golden(spark: SparkSession) -> None:
     asked = task()
     given = stays(spark, {"stay_id": "s1"}, {"stay_id": "silent"}, {"stay_id": "later"})

@@ -1,12 +1,12 @@
 """SOFA and SAPS-I: the scales at their edges, and worked examples."""
 
 import pytest
-from conftest import assert_frame
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from gold.mortality import saps, sofa
 from gold.mortality.scales import Bands, points
+from tests.conftest import assert_frame
 
 SOFA_INPUTS = (
     "_pf_ratio_min", "_pf_ratio_ventilated_min", "platelets_min", "bilirubin_max", "map_min", "ni_map_min", "gcs_min",
@@ -63,6 +63,7 @@ def test_points_at_the_edges_of_the_published_bands(
     assert given == {None: None, **expected}
 
 
+@pytest.mark.engine
 def test_sofa_worked_example(spark: SparkSession) -> None:
     """s1: a patient in septic shock who gets better; s2: nothing measured but the GCS of the first day."""
     first = (250.0, 180.0, 90.0, 2.5, None, 60.0, 9.0, 3.6, 150.0)
@@ -91,6 +92,7 @@ def test_sofa_worked_example(spark: SparkSession) -> None:
     )
 
 
+@pytest.mark.engine
 def test_saps_worked_example(spark: SparkSession) -> None:
     """s1: every variable off its normal band; s2: 40 years old and nothing measured; s3: nothing known."""
     given: dict[str, float | None] = {

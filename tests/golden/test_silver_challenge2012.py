@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from conftest import assert_frame
 from pyspark.sql import DataFrame, SparkSession
 from silver_frames import PLAIN, dictionary, judged, table_rows
 
 from silver import admissions, patients, stays
 from silver.sources import challenge2012
+from tests.conftest import assert_frame
 
 pytestmark = pytest.mark.engine
 

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from conftest import ENGINE, assert_frame
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
@@ -13,6 +12,7 @@ from silver_frames import PLAIN, dictionary, judged, table_rows
 
 from silver import events
 from silver.sources import challenge2012
+from tests.conftest import ENGINE, assert_frame
 
 pytestmark = pytest.mark.engine
 

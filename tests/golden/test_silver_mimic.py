@@ -4,13 +4,13 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
-from conftest import assert_frame
 from pyspark.sql import DataFrame, SparkSession
 from silver_frames import PLAIN, dictionary, judged, table_rows
 
 from lakehouse.table import Table
 from silver import admissions, diagnoses, medications, notes, patients, procedures, stays
 from silver.sources import mimiciii, mimiciv
+from tests.conftest import assert_frame
 
 pytestmark = pytest.mark.engine
 

@@ -23,8 +23,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[2]
-OF_THE_RUN = {"_ingested_at", "_batch_id", "_run_id", "run_id", "scored_at", "ingested_at", "batch_id", "modified_ns"}
-"""Columns that say which run wrote a row, and when."""
+OF_THE_RUN = {"_ingested_at", "_batch_id", "_run_id", "run_id", "scored_at", "ingested_at", "batch_id", "input_digest"}
+"""Columns that say which run wrote a row, and when; a digest of bits tells numbers apart that are equal to 1e-9."""
+SCORED = ("gold.mortality_predictions", "gold.mortality_risk_history", "gold.mortality_outcomes")
+"""Trees compare single-precision numbers with thresholds: a feature that differs by 1e-12 can fall on the other side, so
+these tables are compared by their stays and, to a hundredth, their risks."""
 LABS, LABS_FILE = "bronze.mimiciii_labevents", Path("mimiciii-demo-1.4") / "LABEVENTS.csv.gz"
 
 STAGES = """
@@ -51,9 +54,8 @@ TABLES = ("ingest", "refine", "featurize")
 
 def run(raw: Path, lake: Path, engine: str, *verbs: str, **settings: str) -> str:
     """Runs these jobs in a process of its own, which ends well; gives back all that it said."""
-    # Short jobs end before the JVM's optimising compiler has paid for itself.
-    known = {key: value for key, value in os.environ.items() if not key.startswith("EHR_")}
-    known["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+    # This process may hold a session of its own, which says so in variables that Spark reads.
+    known = {key: value for key, value in os.environ.items() if not key.startswith(("EHR_", "SPARK_"))}
     given = {"RAW": str(raw), "LAKE": str(lake), "ENGINE": engine, "CORES": "2", **settings}
     done = subprocess.run(
         [sys.executable, "-c", STAGES, *verbs],
@@ -76,12 +78,16 @@ def lakes(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return {"sail": sail, "spark": spark}
 
 
-def same_tables(one: Path, other: Path, layers: tuple[str, ...], without: frozenset[str] = frozenset()) -> None:
-    names = [name for name in Lake(one).names() if name.startswith(layers)]
-    assert names == [name for name in Lake(other).names() if name.startswith(layers)]
+def same_tables(one: Path, other: Path, names: list[str]) -> None:
+    assert len(names) > 60
     for name in names:
-        if name not in without:
-            assert differences(name, *(sorted_rows(Lake(lake), name) for lake in (one, other))) == [], name
+        rows = [sorted_rows(Lake(lake), name) for lake in (one, other)]
+        if name in SCORED:
+            assert rows[0]["stay_id"].equals(rows[1]["stay_id"]), name
+            risks = [table["risk"].to_numpy() for table in rows]
+            np.testing.assert_allclose(*risks, atol=0.01, err_msg=name)
+        else:
+            assert differences(name, *rows) == [], name
 
 
 def sorted_rows(lake: Lake, name: str) -> pa.Table:
@@ -156,7 +162,9 @@ def test_a_difference_is_found_wherever_it_hides() -> None:
 
 @pytest.mark.timeout(900)
 def test_every_table_is_the_same_on_both_engines(lakes: dict[str, Path]) -> None:
-    same_tables(lakes["sail"], lakes["spark"], ("bronze", "silver", "gold", "ops.files", "ops.reconciliation"))
+    names = Lake(lakes["sail"]).names()
+    assert names == Lake(lakes["spark"]).names()
+    same_tables(lakes["sail"], lakes["spark"], [name for name in names if name != "ops.runs"])
 
 
 @pytest.mark.timeout(900)
@@ -171,7 +179,7 @@ def test_one_engine_goes_on_with_what_the_other_began(lakes: dict[str, Path], ra
 
     anew = tmp_path / "anew"
     run(raw, anew, "sail", *TABLES)
-    same_tables(anew, lake, ("bronze", "silver", "gold"))
+    same_tables(anew, lake, [name for name in Lake(anew).names() if not name.startswith("ops.")])
 
 
 def readers_of(name: str) -> set[str]:
