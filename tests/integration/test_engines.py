@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 OF_THE_RUN = {"_ingested_at", "_batch_id", "_run_id", "run_id", "scored_at", "ingested_at", "batch_id", "input_digest"}
 """Columns that say which run wrote a row, and when; a digest of bits tells numbers apart that are equal to 1e-9."""
 SCORED = ("gold.mortality_predictions", "gold.mortality_risk_history", "gold.mortality_outcomes")
-"""Trees compare single-precision numbers with thresholds: a feature that differs by 1e-12 can fall on the other side, so
+"""Trees compare single-precision numbers with thresholds, and a feature that differs by 1e-12 can fall on either side:
 these tables are compared by their stays and, to a hundredth, their risks."""
 LABS, LABS_FILE = "bronze.mimiciii_labevents", Path("mimiciii-demo-1.4") / "LABEVENTS.csv.gz"
 
