@@ -93,8 +93,7 @@ def same_tables(one: Path, other: Path, names: list[str]) -> None:
 def sorted_rows(lake: Lake, name: str) -> pa.Table:
     rows = lake.read_arrow(name)
     rows = rows.select([column for column in rows.column_names if column not in OF_THE_RUN])
-    lineage = [column for column in ("_source_file", "_source_row") if column in rows.column_names]
-    order = lineage or [column for column in key_of(name) if column in rows.column_names]
+    order = [c for c in dict.fromkeys(("_source_file", *key_of(name), "_source_row")) if c in rows.column_names]
     return rows.sort_by([(column, "ascending") for column in order])
 
 
