@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
@@ -16,60 +17,10 @@ if TYPE_CHECKING:
 _MARKS = {"built": "[green]✓", "unchanged": "[dim]=", "skipped": "[dim]-", "failed": "[red]✗"}
 
 
-class StageProgress:
-    """A stage's progress; used as the listener of the runner and of ingestion.
+class _Spinner:
+    """On a terminal, what is at work with its seconds and what comes next; elsewhere nothing but the printed lines."""
 
-    On a terminal a spinner shows the table at work and the one that comes next; elsewhere each table is one line.
-    """
-
-    def __init__(self, console: Console, nodes: Sequence[str] = ()) -> None:
-        self._console = console
-        self._nodes = list(nodes)
-        self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
-        )
-        self._task: TaskID | None = None
-        self.outcomes: list[Outcome] = []
-
-    def __enter__(self) -> "StageProgress":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def __call__(self, node: str, outcome: Outcome | None) -> None:
-        if outcome is None:
-            self._show(f"{node}{self._next(node)}")
-            return
-        self.outcomes.append(outcome)
-        if outcome.status == "skipped":
-            return
-        rows = f"{outcome.rows_out:>11,} rows"
-        extra = f"  [yellow]{outcome.rows_quarantined:,} quarantined[/]" if outcome.rows_quarantined else ""
-        seconds = f"{outcome.seconds:6.1f} s" if outcome.status == "built" else " " * 8
-        note = f"  [yellow]{outcome.note}[/]" if outcome.note else ""
-        name = outcome.node.replace("[", "\\[")
-        self._console.print(f"  {_MARKS[outcome.status]}[/] {name:<42} {rows} {seconds}{extra}{note}")
-
-    def _show(self, description: str) -> None:
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(description.replace("[", "\\["), total=None)
-
-    def _next(self, node: str) -> str:
-        if node not in self._nodes:
-            return ""
-        following = self._nodes[self._nodes.index(node) + 1 :]
-        return f"  (next: {following[0]})" if following else "  (the last of this stage)"
-
-
-class ModelProgress:
-    """The progress of a training: the model at work with its seconds, a line when it is done."""
-
-    def __init__(self, console: Console, names: Sequence[str]) -> None:
+    def __init__(self, console: Console, names: Sequence[str] = ()) -> None:
         self._console = console
         self._names = list(names)
         self._progress = Progress(
@@ -77,7 +28,7 @@ class ModelProgress:
         )
         self._task: TaskID | None = None
 
-    def __enter__(self) -> "ModelProgress":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -86,14 +37,43 @@ class ModelProgress:
     ) -> None:
         self._progress.stop()
 
+    def _show(self, name: str) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(escape(f"{name}{self._next(name)}"), total=None)
+
+    def _next(self, name: str) -> str:
+        if name not in self._names:
+            return ""
+        following = self._names[self._names.index(name) + 1 :]
+        return f"  (next: {following[0]})" if following else "  (the last of this stage)"
+
+
+class StageProgress(_Spinner):
+    """A stage's progress; used as the listener of the runner and of ingestion: a line when a table is done."""
+
+    def __call__(self, node: str, outcome: Outcome | None) -> None:
+        if outcome is None:
+            self._show(node)
+        elif outcome.status != "skipped":
+            self._console.print(self._line(outcome))
+
+    @staticmethod
+    def _line(outcome: Outcome) -> str:
+        rows = f"{outcome.rows_out:>11,} rows"
+        extra = f"  [yellow]{outcome.rows_quarantined:,} quarantined[/]" if outcome.rows_quarantined else ""
+        seconds = f"{outcome.seconds:6.1f} s" if outcome.status == "built" else " " * 8
+        note = f"  [yellow]{escape(outcome.note)}[/]" if outcome.note else ""
+        # Padded first: escaping adds characters that are not shown.
+        return f"  {_MARKS[outcome.status]}[/] {escape(f'{outcome.node:<42}')} {rows} {seconds}{extra}{note}"
+
+
+class ModelProgress(_Spinner):
+    """The progress of a training: a line when a model is done."""
+
     def __call__(self, name: str, fitted: "Fitted | None") -> None:
         if fitted is None:
-            following = self._names[self._names.index(name) + 1 :]
-            if self._task is not None:
-                self._progress.remove_task(self._task)
-            self._task = self._progress.add_task(
-                f"{name}{f'  (next: {following[0]})' if following else ''}", total=None
-            )
+            self._show(name)
             return
         tried = f"{len(fitted.trials):>3} trials" if fitted.trials else " " * 10
         self._console.print(f"  {_MARKS['built']}[/] {name:<12} {tried} {fitted.seconds:8.1f} s")
