@@ -44,6 +44,7 @@ class Grid:
 
     offsets: NDArray[np.int64]
     gaps: NDArray[np.float32]  # (S,) hours since the step before
+    hours: NDArray[np.int64]  # (S,) whole hours since the stay began; what is measured at the very end is in the last
     values: NDArray[np.float32]  # (S, C) last value carried forward; NaN before the first
     counts: NDArray[np.float32]  # (S, C) measurements within the step
     since: NDArray[np.float32]  # (S, C) hours since the last measurement; NaN before the first
@@ -82,7 +83,8 @@ def lay(events: Events, channels: Sequence[Channel], kind: str = "hourly", hours
         offsets = np.searchsorted(stay, np.arange(len(events) + 1)).astype(np.int64)
         gaps = np.diff(ends, prepend=0).astype(np.float32) / 60
         gaps[offsets[:-1][np.diff(offsets) > 0]] = FIRST_GAP
-    grid = Grid(offsets, gaps, *(np.zeros((len(gaps), len(channels)), dtype=np.float32) for _ in range(3)))
+    within = np.minimum((ends - 1) // 60 if kind == "hourly" else ends // 60, hours - 1)
+    grid = Grid(offsets, gaps, within, *(np.zeros((len(gaps), len(channels)), dtype=np.float32) for _ in range(3)))
     starts = np.repeat(offsets[:-1], np.diff(offsets))
     order = np.argsort(columns, kind="stable")  # channel by channel, each by stay and minute
     bounds = np.searchsorted(columns[order], np.arange(len(channels) + 1))
@@ -130,7 +132,7 @@ def _latest(grid: Grid, steps: int) -> Grid:
     starts = grid.offsets[1:] - np.minimum(lengths, steps)
     kept = np.arange(grid.offsets[-1]) >= np.repeat(starts, lengths)
     offsets = np.append(0, np.cumsum(np.minimum(lengths, steps)))
-    return Grid(offsets, grid.gaps[kept], grid.values[kept], grid.counts[kept], grid.since[kept])
+    return Grid(offsets, grid.gaps[kept], grid.hours[kept], grid.values[kept], grid.counts[kept], grid.since[kept])
 
 
 def last_values(grid: Grid, channels: Sequence[Channel]) -> NDArray[np.float64]:
@@ -138,6 +140,11 @@ def last_values(grid: Grid, channels: Sequence[Channel]) -> NDArray[np.float64]:
     lengths = np.diff(grid.offsets)
     last = np.full((len(lengths), len(channels)), np.nan)
     last[lengths > 0] = grid.values[grid.offsets[1:][lengths > 0] - 1]
+    return in_units(last, channels)
+
+
+def in_units(values: NDArray[Any], channels: Sequence[Channel]) -> NDArray[Any]:
+    """A grid's values (..., C) in the channels' units: of those told by their logarithm, the exponential. In place."""
     logged = np.array([channel.log for channel in channels], dtype=bool)
-    last[:, logged] = np.exp(last[:, logged])
-    return last
+    values[..., logged] = np.exp(values[..., logged])
+    return values

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.sequence.blocks import mix
 from models.sequence.grids import FIRST_GAP
 from models.sequence.scan import scan
 
@@ -35,29 +36,42 @@ class StateSpace(nn.Module):
 
     def forward(self, x: Tensor, gaps: Tensor) -> Tensor:
         """`gaps` (L, B), or (1, 1) where equal."""
-        length, size, width = x.shape
-        _, states = self.log_decay.shape
         with torch.autocast(x.device.type, enabled=False):  # eight bits of mantissa are too few for a recurrence
+            real = x.float()
             decay = torch.exp(self.log_decay.float())
             into = (self.B.float() * decay[:, None, :, None]).flatten(2)  # (2, H, 2 N)
-            both = torch.stack([x, x.flip(0)]).float().view(2, length * size, width)
-            drive = torch.view_as_complex(torch.bmm(both, into).view(2, length, size, states, 2))
-            rate = torch.complex(-decay, self.frequency.float())[:, None]  # (2, 1, N)
-            h = scan(rate, both_ways(gaps), drive.transpose(0, 1)).transpose(0, 1)  # (2, L, B, N)
-            y = torch.bmm(torch.view_as_real(h).reshape(2, length * size, 2 * states), self.C.float())
-            y = y.view(2, length, size, width)
-            y = y[0] + y[1].flip(0)
-        return y.to(x.dtype) + self.D * x
+            rates = torch.complex(-decay, self.frequency.float())  # (2, N)
+            both = in_blocks if x.device.type == "cpu" else in_one
+            y = both(rates, gaps, real, into, self.C.float())
+            return torch.addcmul(y, self.D.float(), real).to(x.dtype)
 
 
-def both_ways(gaps: Tensor) -> Tensor:
-    """Gaps of a sequence (L, B) and of the same read backwards, (L, 2, B, 1): then the first step is the last one,
-    which follows nothing, and each other step follows the one after it. Padding (gap 0) stays padding."""
-    if len(gaps) == 1:
-        return gaps[:, None, :, None]
+def in_blocks(rates: Tensor, gaps: Tensor, x: Tensor, into: Tensor, out: Tensor) -> Tensor:
+    """Both directions of a state space, step after step: fastest on a CPU."""
+    ahead, back = (one[..., None] for one in (gaps, gaps_after(gaps)))
+    return mix(rates[0], ahead, x, into[0], out[0]) + mix(rates[1], back, x, into[1], out[1], reverse=True)
+
+
+def in_one(rates: Tensor, gaps: Tensor, x: Tensor, into: Tensor, out: Tensor) -> Tensor:
+    """The same, all steps and both directions at once: few and large operations, as a GPU wants them."""
+    length, size, width = x.shape
+    both = torch.stack([x, x.flip(0)]).view(2, length * size, width)
+    drive = torch.view_as_complex(torch.bmm(both, into).view(2, length, size, -1, 2))
+    both_gaps = torch.stack([gaps, gaps_after(gaps).flip(0)], dim=1)[..., None]  # (L, 2, B, 1)
+    gap = both_gaps[:, :1] if gaps.numel() == 1 else both_gaps
+    h = scan(rates[:, None], gap, drive.transpose(0, 1)).transpose(0, 1)  # (2, L, B, N)
+    y = torch.bmm(torch.view_as_real(h).reshape(2, length * size, -1), out).view(2, length, size, -1)
+    return y[0] + y[1].flip(0)
+
+
+def gaps_after(gaps: Tensor) -> Tensor:
+    """Gaps of a sequence (L, B) read from its end, in its own order: the last step follows nothing, as the first one
+    does from the start, and each other step follows the one after it. Padding (gap 0) stays padding, and gaps that are
+    equal (1, 1) stay so."""
+    if gaps.numel() == 1:
+        return gaps
     after = torch.cat([gaps[1:], torch.zeros_like(gaps[:1])])
-    last = (gaps > 0) & (after == 0)
-    return torch.stack([gaps, torch.where(last, FIRST_GAP, after).flip(0)], dim=1)[..., None]
+    return torch.where((gaps > 0) & (after == 0), FIRST_GAP, after)
 
 
 class Film(nn.Module):
@@ -71,7 +85,7 @@ class Film(nn.Module):
 
     def forward(self, x: Tensor, statics: Tensor) -> Tensor:
         scale, shift = self.linear(statics).chunk(2, dim=-1)
-        return x * (1 + scale) + shift
+        return torch.addcmul(shift, x, 1 + scale)
 
 
 class GatedStateSpace(nn.Module):

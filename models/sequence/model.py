@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -20,15 +22,17 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 from torch import Tensor
 
-from models.base import Floats, Ints, Reasons, RiskModel, Trained
+from models.base import Floats, Ints, Moments, Reasons, RiskModel, Trained
 from models.features import FeatureMismatchError, FeatureSchema
 from models.sequence import tensorfile
-from models.sequence.attribution import POINTS, Attribution, integrated_gradients
+from models.sequence.attribution import by_hour, integrated_gradients
 from models.sequence.events import COLUMNS, Events
-from models.sequence.folds import Member, Plan, Told, train_members
+from models.sequence.folds import Listener, Member, Plan, train_members
 from models.sequence.grids import Channel, last_values
-from models.sequence.inputs import LAYOUT, Encoding, Raw, collect, statistics_of
+from models.sequence.inputs import LAYOUT, Encoding, collect, statistics_of
+from models.sequence.laid import Raw
 from models.sequence.networks import NETWORK, RiskNetwork
+from models.sequence.spool import Spooled
 from models.sequence.tensors import Tensors
 from models.sequence.training import TRAINING, predict, threads
 from models.splits import in_order
@@ -42,7 +46,7 @@ DEFAULTS: dict[str, Any] = {
     # without which all epochs run (as good on 8,000 stays, and no row is lost)
     "training": {**TRAINING, "networks": 2, "validation": 0.0},
 }
-READ = 2048  # stays in memory at a time when scoring
+READ = 512  # stays a core that are encoded at a time when scoring
 Result = TypeVar("Result")
 
 
@@ -60,16 +64,15 @@ class SequenceModel(RiskModel):
 
     def margins(self, features: pd.DataFrame) -> Floats:
         """Log odds (n,). ValueError for frames that do not fit the schema or carry no events."""
-        features, events = split(features, self.schema)
+        checked, events = split(features, self.schema)
 
-        def of_fold(member: tuple[Encoding, list[RiskNetwork]], raw: Raw) -> Floats:
-            tensors = member[0].encode(raw)
-            return np.sum([predict(network, tensors).double().numpy() for network in member[1]], axis=0)
+        def of_part(rows: Ints) -> Floats:
+            raw = self._collect(checked.iloc[rows], events.take(rows))
+            return np.sum([_logits(networks, encoding.encode(raw)) for encoding, networks in self.members], axis=0)
 
-        margins = np.zeros(len(features))
-        for rows in _parts(len(features)):
-            for found in self._by_fold(of_fold, self._collect(features.iloc[rows], events.take(rows))):
-                margins[rows] += found / self.size
+        margins = np.zeros(len(checked))
+        for rows, found in self._by_part(of_part, len(checked)):
+            margins[rows] = found / self.size
         return margins
 
     def contributions(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -82,34 +85,42 @@ class SequenceModel(RiskModel):
         gradients of one network a fold; how far the others and the quadrature differ is in the bias."""
         checked, events = split(features, self.schema)
         first = self.members[0][0]
-        names = [*(c.name for c in first.channels), *first.statics.names, *first.statistics.names]
+        channels = [channel.name for channel in first.channels]
+        names = [*channels, *first.statics.names, *first.statistics.names]
+        n, shape = len(checked), (len(checked), first.layout["hours"], len(channels))
+        found = Reasons(
+            names, np.full((n, len(names)), np.nan), np.zeros((n, len(names))), np.zeros(n), np.zeros(n),
+            Moments(channels, np.full(shape, np.nan, dtype=np.float32), np.zeros(shape, dtype=np.float32)),
+        )  # fmt: skip
 
-        def of_fold(member: tuple[Encoding, list[RiskNetwork]], raw: Raw) -> Floats:
-            encoding, networks = member
+        def of_part(rows: Ints) -> None:
+            self._explain(self._collect(checked.iloc[rows], events.take(rows)), found, rows)
+
+        for _ in self._by_part(of_part, n):
+            pass
+        return found
+
+    def _explain(self, raw: Raw, found: Reasons, rows: Ints) -> None:
+        """Fills in these rows of `found`."""
+        assert found.moments is not None
+        first, steps = self.members[0][0], torch.zeros(raw.grid.values.shape)
+        flat = torch.zeros(len(rows), len(first.statics.names) + len(first.statistics.names))
+        for encoding, networks in self.members:
             tensors = encoding.encode(raw)
-            found = integrated_gradients(networks[0], tensors, encoding.never)
-            statics, flags = found.statics.split([len(encoding.statics.names), len(encoding.flagged)], dim=1)
+            found.margins[rows] += _logits(networks, tensors) / self.size
+            moved = integrated_gradients(networks[0], tensors, encoding.never)
+            statics, flags = moved.statics.split([len(encoding.statics.names), len(encoding.flagged)], dim=1)
             statics = statics.index_add(1, torch.tensor(encoding.flagged, dtype=torch.int64), flags)
-            return torch.cat([found.by_stay(tensors), statics, found.statistics], dim=1).double().numpy()
-
-        values, moved = np.full((len(checked), len(names)), np.nan), np.zeros((len(checked), len(names)))
-        for rows in _parts(len(checked)):
-            raw = self._collect(checked.iloc[rows], events.take(rows))
-            values[rows] = np.concatenate([last_values(raw.grid, first.channels), raw.statics, raw.statistics], axis=1)
-            for found in self._by_fold(of_fold, raw):
-                moved[rows] += found / len(self.members)
-        return Reasons(names, values, moved, self.margins(features) - moved.sum(axis=1))
-
-    def attribute(self, features: pd.DataFrame, points: int = POINTS) -> tuple[Tensors, Attribution]:
-        """Each stay's steps, and what each channel moved in each of them: the sum over the steps is `reasons`'."""
-        raw = self._collect(*split(features, self.schema))
-
-        def of_fold(member: tuple[Encoding, list[RiskNetwork]], raw: Raw) -> Attribution:
-            encoding, networks = member
-            return integrated_gradients(networks[0], encoding.encode(raw), encoding.never, points)
-
-        parts = zip(*self._by_fold(of_fold, raw), strict=True)
-        return self.members[0][0].encode(raw), Attribution(*(torch.stack(one).mean(dim=0) for one in parts))
+            steps += moved.steps / len(self.members)
+            flat += torch.cat([statics, moved.statistics], dim=1) / len(self.members)
+        moments = found.moments
+        moments.values[rows], moments.contributions[rows] = by_hour(raw.grid, first, steps)
+        found.values[rows] = np.concatenate(
+            [last_values(raw.grid, first.channels), raw.statics, raw.statistics], axis=1
+        )
+        courses = moments.contributions[rows].sum(axis=1, dtype=np.float64)
+        found.contributions[rows] = np.concatenate([courses, flat.double().numpy()], axis=1)
+        found.bias[rows] = found.margins[rows] - found.contributions[rows].sum(axis=1)
 
     def save(self, folder: Path) -> None:
         named = {
@@ -148,14 +159,15 @@ class SequenceModel(RiskModel):
             with torch.random.fork_rng([]):  # what is drawn here is replaced at once
                 made = RiskNetwork(*encoding.widths, network)
             made.load_state_dict(dict(weights))
-            return made.eval()
+            return made.eval().requires_grad_(False)  # a gradient is asked for inputs alone
 
         return cls([(one, [built(one, weights) for weights in networks]) for one, networks in members], network, schema)
 
-    def _by_fold(self, work: Callable[[tuple[Encoding, list[RiskNetwork]], Raw], Result], raw: Raw) -> Iterator[Result]:
-        """`work` of each fold's networks, in order, a thread a fold as far as there are cores."""
+    def _by_part(self, work: Callable[[Ints], Result], n: int) -> Iterator[tuple[Ints, Result]]:
+        """Parts of n rows with what `work` makes of them, in order, as many at a time as there are cores."""
+        parts = _parts(n)
         with threads(1):
-            yield from in_order(lambda member: work(member, raw), self.members, os.cpu_count() or 1)
+            yield from zip(parts, in_order(work, parts, os.cpu_count() or 1), strict=True)
 
     def _collect(self, features: pd.DataFrame, events: Events) -> Raw:
         encoding = self.members[0][0]
@@ -163,7 +175,13 @@ class SequenceModel(RiskModel):
 
 
 def split(features: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, Events]:
-    """The checked features (those of the schema that are no events) and the events of a frame that carries both.
+    """The checked features and the events of a frame that carries both: see `checked`."""
+    plain, sequences = checked(features, schema)
+    return plain, Events.read(sequences)
+
+
+def checked(features: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The checked features (those of the schema that are no events) and the sequences of a frame that carries both.
 
     Raises ValueError where the frame does not fit the schema or lacks the events.
     """
@@ -171,7 +189,12 @@ def split(features: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, 
     if lacking:
         raise FeatureMismatchError(lacking, ())
     plain = FeatureSchema(tuple(feature for feature in schema.features if feature.name not in COLUMNS))
-    return plain.check(features.drop(columns=list(COLUMNS))), Events.read(features)
+    return plain.check(features.drop(columns=list(COLUMNS))), features[list(COLUMNS)]
+
+
+def _logits(networks: Sequence[RiskNetwork], tensors: Tensors) -> Floats:
+    """The sum (n,) of the networks' log odds."""
+    return np.sum([predict(network, tensors).double().numpy() for network in networks], axis=0)
 
 
 def _parts(n: int) -> list[Ints]:
@@ -191,26 +214,33 @@ def train(
     processes: int = 2,
     device: str = "auto",
     checkpoints: Path | None = None,
-    told: Told | None = None,
+    told: Listener | None = None,
 ) -> Trained:
     """Networks of each fold, fitted on the other folds' rows; the model is the mean of their logits.
 
     `features` carries the events (`events.attach`); it, `labels`, `folds` and `patients` are of the training rows, in
     one order. `dictionary` is rows of the clinical dictionary (keys concept, id, log, aggregate): concepts measured
-    often enough become channels.
+    often enough become channels. No more stays are laid out in memory at a time than READ or a batch: the rest are in
+    files of the system's temporary folder (TMPDIR), about 20 kB a stay, until the networks are trained.
 
     `settings` overrides DEFAULTS part by part (layout, network, training). `checkpoints` is a folder that a killed
     training resumes from, to the same result. Raises ValueError for an unknown setting, naming it.
     """
     chosen = merged(settings or {})
     y = np.asarray(labels, dtype=np.float64)
-    features, events = split(features, schema)
-    channels = measured_channels(events, Channel.of(dictionary))
-    raw = collect(features, events, channels, chosen["layout"])
+    features, sequences = checked(features, schema)
+    parts = _parts(len(y))
+    channels = measured_channels((Events.read(sequences.iloc[rows]) for rows in parts), Channel.of(dictionary))
     columns = statistics_of(features.columns, channels, chosen["layout"]["statistics"])
     names = np.arange(len(y)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
-    plan = Plan(raw, y, folds, names, channels, columns, chosen, seed, device, checkpoints)
-    members = train_members(plan, processes, told)
+    with TemporaryDirectory(prefix="ehr-sequences-") as folder:
+        collected = (
+            collect(features.iloc[rows], Events.read(sequences.iloc[rows]), channels, chosen["layout"])
+            for rows in parts
+        )
+        laid = Spooled.write(Path(folder), collected)
+        plan = Plan(laid, y, folds, names, channels, columns, chosen, seed, device, checkpoints)
+        members = train_members(plan, processes, told)
     if checkpoints is not None:  # done: nothing is left to be resumed
         for file in checkpoints.glob("fold*.pt"):
             file.unlink()
@@ -232,11 +262,14 @@ def merged(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     return {part: {**defaults, **settings.get(part, {})} for part, defaults in DEFAULTS.items()}
 
 
-def measured_channels(events: Events, channels: Sequence[Channel]) -> list[Channel]:
-    """The channels measured in at least LEAST_SHARE of the stays."""
-    pairs = np.unique(np.stack([events.stays, events.concepts.astype(np.int64)]), axis=1)[1]
-    stays = dict(zip(*np.unique(pairs, return_counts=True), strict=True))
-    return [channel for channel in channels if stays.get(channel.id, 0) >= LEAST_SHARE * len(events)]
+def measured_channels(parts: Iterable[Events], channels: Sequence[Channel]) -> list[Channel]:
+    """The channels measured in at least LEAST_SHARE of the stays of all parts."""
+    stays, measured = 0, Counter[int]()
+    for events in parts:
+        stays += len(events)
+        pairs = np.unique(np.stack([events.stays, events.concepts.astype(np.int64)]), axis=1)[1]
+        measured.update(dict(zip(*(x.tolist() for x in np.unique(pairs, return_counts=True)), strict=True)))
+    return [channel for channel in channels if measured[channel.id] >= LEAST_SHARE * stays]
 
 
 def _trials(members: Sequence[Member]) -> list[dict[str, Any]]:

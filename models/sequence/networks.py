@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.sequence import encoders
 from models.sequence.layers import ChannelDropout, Pool
-from models.sequence.tensors import Batch, Tensors
+from models.sequence.tensors import Batch, Stays
 
 NETWORK: dict[str, Any] = {
     "encoder": "ssm",
@@ -50,13 +50,17 @@ class RiskNetwork(nn.Module):
         self.head = nn.Linear(2 * width + reader, 1)
 
     def forward(self, batch: Batch) -> Tensor:
-        x = self.encoder(self.embed(self.channels(batch.inputs)), batch)
+        return self.of_embedded(self.embed(self.channels(batch.inputs)), batch)
+
+    def of_embedded(self, x: Tensor, batch: Batch) -> Tensor:
+        """The same of a batch whose inputs are embedded already, x (L, B, H)."""
+        x = self.encoder(x, batch)
         pooled = self.dropout(self.pool(self.norm(x), batch.mask))
         if self.reader is not None:
             pooled = torch.cat([pooled, self.reader(torch.cat([batch.statistics, batch.statics], dim=-1))], dim=-1)
         return self.head(pooled).squeeze(-1)
 
     @classmethod
-    def sized(cls, tensors: Tensors, settings: Mapping[str, Any]) -> RiskNetwork:
-        """A network for tensors of these widths."""
-        return cls(tensors.inputs.shape[1], tensors.statics.shape[1], tensors.statistics.shape[1], settings)
+    def sized(cls, stays: Stays, settings: Mapping[str, Any]) -> RiskNetwork:
+        """A network for stays of these widths."""
+        return cls(*stays.widths, settings)

@@ -47,6 +47,17 @@ def zero_order_hold(rate: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
     return decay, less * rate.reciprocal()
 
 
+def hold_gradients(
+    rate: Tensor, gap: Tensor, decay: Tensor, weight: Tensor, of_decay: Tensor, of_weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the rate and of the gap from those of `zero_order_hold`'s two results. Those of complex numbers, the
+    rate's too, are conjugates of PyTorch's."""
+    grown = gap * decay
+    of_rate = (grown * of_decay).sum_to_size(rate.shape)
+    of_rate += ((grown - weight) * of_weight).sum_to_size(rate.shape) / rate
+    return of_rate, (decay * (rate * of_decay + of_weight)).real.sum_to_size(gap.shape)
+
+
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rate: Tensor, gap: Tensor, drive: Tensor, parallel: bool) -> Tensor:
@@ -71,16 +82,9 @@ class _Scan(torch.autograd.Function):
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
             products = adjoint.new_zeros(adjoint.shape)
             torch.mul(adjoint[1:], states[:-1], out=products[1:])
-            of_decay = products.sum_to_size(decay.shape)
-            of_weight = (adjoint * drive).sum_to_size(decay.shape)
-            if ctx.needs_input_grad[0]:
-                grown = gap * decay
-                of_exponent = (grown * of_decay).sum_to_size(rate.shape)
-                of_rate = (
-                    (of_exponent + ((grown - weight) * of_weight).sum_to_size(rate.shape) / rate).conj().resolve_conj()
-                )
-            if ctx.needs_input_grad[1]:
-                of_gap = (rate * decay * of_decay + decay * of_weight).real.sum_to_size(gap.shape)
+            of_decay, of_weight = products.sum_to_size(decay.shape), (adjoint * drive).sum_to_size(decay.shape)
+            of_rate, of_gap = hold_gradients(rate, gap, decay, weight, of_decay, of_weight)
+            of_rate = of_rate.conj().resolve_conj()
         return of_rate, of_gap, of_drive, None
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.sequence.networks import RiskNetwork
-from models.sequence.tensors import Tensors
+from models.sequence.tensors import Stays
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,10 @@ class State:
         return True
 
 
-def identity_of(tensors: Tensors, arrays: list[Tensor], settings: object) -> str:
-    """A digest of inputs, arrays (labels, rows) and plain settings: no other training's checkpoint is resumed."""
-    digest = hashlib.blake2b(digest_size=16)
-    inputs = [tensors.inputs, tensors.gaps, tensors.offsets, tensors.statics, tensors.statistics]
-    for array in [*inputs, *arrays]:
+def identity_of(stays: Stays, arrays: list[Tensor], settings: object) -> str:
+    """A digest of stays, arrays (labels, rows) and plain settings: no other training's checkpoint is resumed."""
+    digest = hashlib.blake2b(stays.digest.encode(), digest_size=16)
+    for array in arrays:
         digest.update(f"{tuple(array.shape)}{array.dtype}".encode())
         digest.update(array.detach().cpu().contiguous().numpy().tobytes())
     digest.update(json.dumps([settings, torch.__version__], sort_keys=True).encode())

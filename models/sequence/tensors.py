@@ -1,9 +1,10 @@
-"""Encoded stays as tensors, and batches of them: time first, padded at the end by steps that last no time."""
+"""Batches of encoded stays: time first, padded at the end by steps that last no time; and stays held in memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Self
+import hashlib
+from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,32 @@ class Batch:
     mask: Tensor
     statics: Tensor
     statistics: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """On the device; a GPU is not waited for."""
+        if device.type == "cpu":
+            return self
+        return Batch(*(getattr(self, f.name).pin_memory().to(device, non_blocking=True) for f in fields(self)))
+
+
+class Stays(Protocol):
+    """What a network learns from: n stays of which batches are made on the CPU."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Tensor) -> Batch:
+        """The stays at these positions, in this order. A batch has at least one step, be it padding."""
+        ...
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Inputs a step, statics and statistics."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of everything that a batch may hold."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,14 @@ class Tensors:
         gaps = self.gaps[index].masked_fill_(~mask, 0.0)
         return Batch(inputs, gaps, mask, self.statics[rows], self.statistics[rows])
 
-    def to(self, device: torch.device | str) -> Self:
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "equal"}
-        return replace(self, **moved)
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        return self.inputs.shape[1], self.statics.shape[1], self.statistics.shape[1]
+
+    @property
+    def digest(self) -> str:
+        found = hashlib.blake2b(digest_size=16)
+        for array in (self.inputs, self.gaps, self.offsets, self.statics, self.statistics):
+            found.update(f"{tuple(array.shape)}".encode())
+            found.update(array.contiguous().numpy().data)
+        return found.hexdigest()

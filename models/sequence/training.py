@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from models.sequence.networks import RiskNetwork
 from models.sequence.state import Progress, State, identity_of
-from models.sequence.tensors import Tensors
+from models.sequence.tensors import Batch, Stays
 
 TRAINING: dict[str, Any] = {
     "epochs": 6,
@@ -51,7 +52,7 @@ def device_of(name: str) -> torch.device:
 
 
 def fit(
-    tensors: Tensors,
+    stays: Stays,
     labels: Tensor,
     train: Tensor,
     validation: Tensor | None = None,
@@ -64,7 +65,7 @@ def fit(
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Fits a network to the rows `train` (positions) of `tensors` with `labels` (n,) of 0 and 1.
+    """Fits a network to the rows `train` (positions) of `stays` with `labels` (n,) of 0 and 1.
 
     Stops after `patience` epochs without gain on the rows `validation`; without them the last epoch is kept. The file
     `checkpoint` is written after each epoch and resumed from if it belongs to this very training; it is left for the
@@ -72,19 +73,19 @@ def fit(
     """
     where = device_of(device)
     with _seeded(seed, where), threads(cores):
-        tensors, labels = tensors.to(where), labels.to(where, torch.float32)
-        state = _start(RiskNetwork.sized(tensors, network).to(where), training)
+        labels = labels.to(torch.float32)
+        state = _start(RiskNetwork.sized(stays, network).to(where), training)
         if checkpoint is not None:
             rows = [train] if validation is None else [train, validation]
-            identity = identity_of(tensors, [labels, *rows], [dict(network), dict(training), seed])
+            identity = identity_of(stays, [labels, *rows], [dict(network), dict(training), seed])
             state.resume(checkpoint, identity, where)
-        forward = torch.compile(state.network, dynamic=True) if where.type == "cuda" else state.network
+        forward = compiled(state.network) if where.type == "cuda" else state.network
         while state.epoch < training["epochs"] and state.epoch - state.best_epoch < _patience(validation, training):
             clock = time.perf_counter()
-            loss = _epoch(state, forward, tensors, labels, train, training, seed)
+            loss = _epoch(state, forward, stays, labels, train, training, seed)
             found = None
             if validation is not None:
-                logits = predict(state.average, tensors, validation.to(where))
+                logits = predict(state.average, stays, validation)
                 found = nn.functional.binary_cross_entropy_with_logits(logits, labels[validation]).item()
             state.seconds += time.perf_counter() - clock
             _note(state, loss, found, training["epochs"])
@@ -96,27 +97,49 @@ def fit(
         return Fitted(state.average.cpu().eval(), state.history, state.best_epoch)
 
 
-def predict(network: nn.Module, tensors: Tensors, rows: Tensor | None = None) -> Tensor:
-    """Logits (n,) of the rows (all without), float32."""
-    rows = torch.arange(len(tensors), device=tensors.offsets.device) if rows is None else rows
+def predict(network: nn.Module, stays: Stays, rows: Tensor | None = None) -> Tensor:
+    """Logits (n,) of the rows (all without), float32, on the CPU; computed where the network is."""
+    rows = torch.arange(len(stays)) if rows is None else rows
+    where = next(network.parameters()).device
     network.eval()
     with torch.inference_mode():
-        parts = [network(tensors.batch(part)) for part in rows.split(PREDICTED)]
-    return torch.cat(parts).float() if parts else torch.empty(0)
+        parts = [network(stays.batch(part).to(where)) for part in rows.split(PREDICTED)]
+    return torch.cat(parts).float().cpu() if parts else torch.empty(0)
+
+
+def compiled(network: nn.Module, backend: str | Callable[..., Any] = "inductor") -> Callable[[Batch], Tensor]:
+    """The network's forward, compiled at its first batch; the network itself, with a warning, where that fails: a GPU
+    machine may lack a compiler."""
+    from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415 (takes seconds; a CPU has no need of it)
+
+    chosen: Callable[[Batch], Tensor] = torch.compile(network, dynamic=True, backend=backend)
+
+    def forward(batch: Batch) -> Tensor:
+        nonlocal chosen
+        try:
+            return chosen(batch)
+        except TorchDynamoException as error:
+            if chosen is network:
+                raise
+            warnings.warn(f"not compiled, which is slower: {str(error).partition(chr(10))[0]}", stacklevel=2)
+            chosen = network
+            return network(batch)
+
+    return forward
 
 
 def _start(network: RiskNetwork, training: Mapping[str, Any]) -> State:
     matrices = [p for name, p in network.named_parameters() if p.ndim > 1 and ".space." not in name]
     others = [p for name, p in network.named_parameters() if not (p.ndim > 1 and ".space." not in name)]
     groups = [{"params": matrices, "weight_decay": training["weight_decay"]}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=training["rate"])
+    optimiser = torch.optim.AdamW(groups, lr=training["rate"], fused=True)
     return State(network, copy.deepcopy(network).eval(), optimiser, [], {})
 
 
 def _epoch(
     state: State,
     forward: Callable[..., Tensor],
-    tensors: Tensors,
+    stays: Stays,
     labels: Tensor,
     train: Tensor,
     training: Mapping[str, Any],
@@ -124,18 +147,19 @@ def _epoch(
 ) -> float:
     """One pass over the training rows in an order of its own; the mean loss."""
     order = torch.Generator().manual_seed(seed * 1000 + state.epoch)
-    rows = train[torch.randperm(len(train), generator=order)].to(labels.device)
+    rows, where = train[torch.randperm(len(train), generator=order)], next(state.network.parameters()).device
     whole = max(len(rows) // training["batch"], 1)  # a last, smaller batch would count more than its share
-    total = torch.zeros((), device=labels.device)
+    total = torch.zeros((), device=where)  # read once an epoch: the loop waits for no GPU
     state.network.train()
     for i in range(whole):
         batch = rows[i * training["batch"] : (i + 1) * training["batch"]]
         step = state.epoch * whole + i
         for group in state.optimiser.param_groups:
             group["lr"] = training["rate"] * _schedule(step, whole * training["epochs"], training["warmup"])
-        with torch.autocast(labels.device.type, torch.bfloat16, enabled=labels.is_cuda):
-            logits = forward(tensors.batch(batch))
-        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels[batch])
+        with torch.autocast(where.type, torch.bfloat16, enabled=where.type == "cuda"):
+            logits = forward(stays.batch(batch).to(where))
+        target = labels[batch].to(where, non_blocking=True)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), target)
         state.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(state.network.parameters(), training["clip"])

@@ -13,7 +13,9 @@ from sequence_data import CHANNELS, DICTIONARY, LAYOUTS, made_up, table
 
 from models.sequence.events import Events, attach
 from models.sequence.grids import Channel, last_values, lay
-from models.sequence.inputs import LAYOUT, Encoding, Raw, Scale, collect, statistics_of
+from models.sequence.inputs import LAYOUT, Encoding, collect, statistics_of
+from models.sequence.laid import Raw
+from models.sequence.scale import Scale
 
 HR, LACTATE, URINE, VENT = range(4)
 STAYS = [

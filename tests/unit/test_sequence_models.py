@@ -1,5 +1,6 @@
 """Every encoder alike: shapes, padding, a single event, no event, learning, repeating, storing, explaining."""
 
+import itertools
 import json
 import struct
 from collections.abc import Iterator
@@ -12,17 +13,17 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import expit
-from sequence_data import CHANNELS, DICTIONARY, LAYOUTS, made_up
+from sequence_data import CHANNELS, DICTIONARY, LAYOUTS, made_up, table
 
 from models.base import Trained
 from models.features import FeatureMismatchError, describe
 from models.metrics import scores
-from models.sequence import tensorfile
-from models.sequence.attribution import integrated_gradients
+from models.sequence import layers, tensorfile
+from models.sequence.attribution import baseline, by_hour, integrated_gradients
 from models.sequence.encoders import ENCODERS
 from models.sequence.events import COLUMNS, Events
 from models.sequence.inputs import Encoding, collect, statistics_of
-from models.sequence.layers import ChannelDropout, TiedDropout, both_ways
+from models.sequence.layers import ChannelDropout, TiedDropout, gaps_after, in_one
 from models.sequence.model import SequenceModel, measured_channels, merged, train
 from models.sequence.networks import NETWORK, RiskNetwork
 from models.sequence.tensors import Batch, Tensors
@@ -66,7 +67,7 @@ def retrained(
 ) -> Trained:
     given = more.pop("settings", {})
     settings: dict[str, dict[str, Any]] = {
-        "layout": {"grid": "events"},
+        "layout": {"grid": "events", **given.get("layout", {})},
         "network": {**SMALL, "encoder": encoder, **given.get("network", {})},
         "training": {"epochs": 2, "batch": 16, **given.get("training", {})},
     }
@@ -182,7 +183,7 @@ def test_concepts_hardly_ever_measured_are_no_channels() -> None:
     features, _ = made_up(40)
     events = Events.read(features)
     rare = [*CHANNELS, replace(CHANNELS[0], name="rare", id=9)]
-    assert measured_channels(events, rare) == list(CHANNELS)
+    assert measured_channels([events.take(np.arange(40) < 9), events.take(np.arange(40) >= 9)], rare) == list(CHANNELS)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -192,9 +193,11 @@ def test_integrated_gradients_are_complete(encoder: str) -> None:
     never = float(np.log1p(48))
     found = integrated_gradients(network, tensors, never, points=32)
     assert found.steps.shape == (len(tensors.inputs), len(CHANNELS))
-    total = found.by_stay(tensors).sum(dim=1) + found.statics.sum(dim=1) + found.statistics.sum(dim=1)
-    torch.testing.assert_close(total + found.baseline, predict(network, tensors), atol=2e-4, rtol=1e-3)
-    assert torch.equal(found.by_stay(tensors)[0], torch.zeros(len(CHANNELS))), "no event, nothing moved"
+    stays = [found.steps[a:z].sum() for a, z in itertools.pairwise(tensors.offsets.tolist())]
+    total = torch.stack(stays) + found.statics.sum(dim=1) + found.statistics.sum(dim=1)
+    start = baseline(network, tensors, never)
+    torch.testing.assert_close(total + start, predict(network, tensors), atol=2e-4, rtol=1e-3)
+    assert stays[0] == 0, "no event, nothing moved"
 
 
 def test_what_is_never_read_moves_nothing() -> None:
@@ -212,9 +215,37 @@ def test_reasons_name_channels_and_sum_to_the_margin() -> None:
     assert reasons.names[:4] == ["hr", "lactate", "urine", "mech_vent"] and "height_cm" in reasons.names
     np.testing.assert_allclose(reasons.contributions.sum(axis=1) + reasons.bias, found.model.margins(features))
     assert np.isnan(reasons.values[0, :4]).all() and reasons.values[1, 0] == 90
-    assert np.ptp(reasons.bias[1:]) < 0.05, "the bias is the log odds of a stay in which nothing is known"
-    tensors, moved = found.model.attribute(features)  # type: ignore[attr-defined]
-    np.testing.assert_allclose(moved.by_stay(tensors), reasons.contributions[:, :4], atol=1e-6)
+    assert np.ptp(reasons.bias[1:]) < 0.1, "the bias is the log odds of a stay in which nothing is known"
+    assert reasons.bias[1:].std() < 0.02, "up to the quadrature, which is worst where a small network bends most"
+    np.testing.assert_array_equal(reasons.margins, found.model.margins(features))
+
+
+@pytest.mark.parametrize("grid", LAYOUTS)
+def test_the_hours_of_a_channel_sum_to_its_contribution(grid: str) -> None:
+    found, features, _, _ = trained(settings={"layout": {"grid": grid}, "training": {"networks": 1}})
+    reasons = found.model.reasons(features)
+    moments = reasons.moments
+    assert moments is not None and moments.channels == ["hr", "lactate", "urine", "mech_vent"]
+    assert moments.contributions.shape == moments.values.shape == (60, 48, 4)
+    np.testing.assert_allclose(moments.contributions.sum(axis=1), reasons.contributions[:, :4], atol=1e-6)
+    assert moments.values[1, 0, 0] == 90 and np.isnan(moments.values[1, :, 1:]).all()
+    carried = 90.0 if grid == "hourly" else np.nan  # an hour without a step tells of nothing
+    np.testing.assert_array_equal(moments.values[1, 1:, 0], np.full(47, carried, dtype=np.float32))
+    last = np.array([row[np.isfinite(row)][-1] for row in moments.values[2:, :, 0]])
+    np.testing.assert_allclose(last, reasons.values[2:, 0], rtol=1e-6)
+
+
+def test_steps_of_one_hour_are_added_up_and_its_last_value_stays() -> None:
+    features, _ = made_up(3)
+    events = Events.read(table([[(0, 1, 80.0), (59, 1, 90.0), (2880, 2, 4.0)], [], [(60, 1, 70.0)]]))
+    raw = collect(features, events, CHANNELS, LAYOUTS["events"])
+    encoding = Encoding.fit(raw, np.arange(3), CHANNELS, [], LAYOUTS["events"])
+    steps = torch.arange(16, dtype=torch.float32).view(4, 4)
+    values, moved = by_hour(raw.grid, encoding, steps)
+    assert moved[0, 0].tolist() == [4, 6, 8, 10] and moved[0, 47].tolist() == [8, 9, 10, 11]
+    assert moved[2, 1].tolist() == [12, 13, 14, 15] and moved.sum() == steps.sum()
+    assert values[0, 0, 0] == 90 and values[0, 47, 0] == 90 and values[2, 1, 0] == 70
+    assert values[0, 47, 1] == pytest.approx(4.0) and np.isnan(values[1]).all()
 
 
 def test_reasons_of_one_network_a_fold_sum_to_the_margin_of_all() -> None:
@@ -227,12 +258,11 @@ def test_reasons_of_one_network_a_fold_sum_to_the_margin_of_all() -> None:
     np.testing.assert_allclose(contributions.sum(axis=1) + bias, model.margins(features))
 
 
-def test_gaps_of_both_directions() -> None:
+def test_gaps_of_the_other_direction() -> None:
     gaps = torch.tensor([[1.0, 1.0, 0.0], [2.0, 0.0, 0.0], [5.0, 0.0, 0.0]])
-    forward, backward = both_ways(gaps).squeeze(-1).unbind(1)
-    assert torch.equal(forward, gaps)
-    assert backward.T.tolist() == [[1, 5, 2], [0, 0, 1], [0, 0, 0]], "read from the end, padding first"
-    assert both_ways(torch.ones(1, 1)).shape == (1, 1, 1, 1)
+    assert gaps_after(gaps).T.tolist() == [[2, 5, 1], [1, 0, 0], [0, 0, 0]], "the last step follows nothing"
+    assert gaps_after(torch.ones(1, 1)).shape == (1, 1)
+    assert gaps_after(torch.tensor([[3.0, 0.0]])).tolist() == [[1, 0]], "a batch of stays of one step"
 
 
 def test_dropouts_take_channels_and_features_at_all_steps() -> None:
@@ -246,7 +276,8 @@ def test_dropouts_take_channels_and_features_at_all_steps() -> None:
 
 
 @pytest.mark.parametrize("grid", LAYOUTS)
-def test_a_compiler_can_trace_the_state_space(grid: str) -> None:
+def test_a_compiler_can_trace_the_state_space(grid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "in_blocks", in_one)  # what runs on a GPU, which alone is compiled for
     tensors, _ = encoded(grid, n=6)
     network = network_of("ssm", tensors)
     batch = tensors.batch(torch.arange(6))

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from sequence_data import CHANNELS, LAYOUTS, made_up
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.base import Ints
 from models.metrics import scores
 from models.sequence.events import Events
-from models.sequence.folds import Plan, train_members, validation_rows
+from models.sequence.folds import Plan, Told, _Course, train_members, validation_rows
 from models.sequence.inputs import Encoding, collect, statistics_of
-from models.sequence.networks import NETWORK
+from models.sequence.networks import NETWORK, RiskNetwork
 from models.sequence.state import Progress
-from models.sequence.tensors import Tensors
-from models.sequence.training import TRAINING, Fitted, device_of, fit, predict, threads
+from models.sequence.tensors import Batch, Tensors
+from models.sequence.training import TRAINING, Fitted, compiled, device_of, fit, predict, threads
 
 SMALL = {**NETWORK, "width": 16, "states": 4, "reader": 8}
 FEW = {**TRAINING, "epochs": 4, "batch": 16, "rate": 5e-3}
@@ -31,8 +32,8 @@ def one_thread() -> Iterator[None]:
 
 def rows_of(n: int = 80, seed: int = 0) -> tuple[Tensors, torch.Tensor]:
     plan = plan_of(n, seed)
-    encoding = Encoding.fit(plan.raw, np.arange(n), CHANNELS, plan.columns, plan.settings["layout"])
-    return encoding.encode(plan.raw), torch.from_numpy(plan.labels.astype(np.float32))
+    encoding = Encoding.fit(plan.laid, np.arange(n), CHANNELS, plan.columns, plan.settings["layout"])
+    return encoding.encode(plan.laid), torch.from_numpy(plan.labels.astype(np.float32))
 
 
 def plan_of(n: int = 80, seed: int = 0, checkpoints: Path | None = None, **training: Any) -> Plan:
@@ -117,7 +118,7 @@ def test_progress_tells_loss_and_time_left() -> None:
 def test_folds_are_the_same_whatever_the_number_of_processes() -> None:
     plan = plan_of(epochs=1)
     heard: list[tuple[int, int]] = []
-    spread = train_members(plan, 2, lambda fold, progress: heard.append((fold, progress.epoch)))
+    spread = train_members(plan, 2, lambda told: heard.append((told.fold, told.progress.epoch)))
     alone = train_members(plan, 1)
     assert sorted(heard) == [(0, 1), (1, 1), (2, 1)]
     for one, other in zip(spread, alone, strict=True):
@@ -126,11 +127,47 @@ def test_folds_are_the_same_whatever_the_number_of_processes() -> None:
         np.testing.assert_array_equal(one.logits, other.logits)
 
 
+def test_a_course_tells_what_is_left_of_all_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 10.0, 20.0, 21.0])
+    monkeypatch.setattr("models.sequence.folds.time.perf_counter", lambda: next(clock))
+    heard: list[Told] = []
+    course = _Course([(0, 0), (0, 1), (1, 0), (1, 1)], 2, heard.append)
+    for fold, network, epoch in ((0, 0, 1), (0, 1, 1), (1, 0, 3)):  # the last was resumed after its second epoch
+        course(fold, network, Progress(epoch, 3, 0.5, None, 1.0, 1.0))
+    assert [one.left for one in heard] == [110.0, 100.0, 49.0], "seconds an epoch times epochs to go, of twelve"
+    assert (heard[-1].fold, heard[-1].folds, heard[-1].network, heard[-1].networks) == (1, 2, 0, 2)
+
+
+def test_a_network_that_does_not_compile_runs_as_it_is() -> None:
+    tensors, _ = rows_of(10)
+    network = RiskNetwork.sized(tensors, SMALL).eval()
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no compiler here")
+
+    forward, batch = compiled(network, broken), tensors.batch(torch.arange(10))
+    with pytest.warns(UserWarning, match="not compiled"):
+        found = forward(batch)
+    assert torch.equal(found, network(batch)) and torch.equal(forward(batch), found)
+
+
+@pytest.mark.parametrize("encoder", ("ssm", "transformer"))
+def test_logits_of_a_gpu_without_a_gpu(encoder: str) -> None:
+    """On PyTorch's tensors without values: shapes and devices, with the scan of logarithmic depth."""
+    tensors, _ = rows_of(10)
+    batch = tensors.batch(torch.arange(10))
+    with FakeTensorMode(), torch.device("cuda"):
+        network = RiskNetwork.sized(tensors, {**SMALL, "encoder": encoder})
+        there = Batch(*(torch.empty(part.shape, dtype=part.dtype) for part in vars(batch).values()))
+        logits = network(there)
+        assert logits.shape == (10,) and logits.device.type == "cuda"
+
+
 def test_folds_resume_from_their_checkpoints(tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     first = train_members(plan_of(checkpoints=tmp_path, networks=2), 1)
     again = train_members(
-        plan_of(checkpoints=tmp_path, networks=2), 1, lambda fold, progress: heard.append((fold, progress.epoch))
+        plan_of(checkpoints=tmp_path, networks=2), 1, lambda told: heard.append((told.fold, told.progress.epoch))
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"fold{i}-{j}.pt" for i in range(3) for j in range(2)]
     assert not heard, "all was done"
