@@ -26,16 +26,29 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Moments:
+    """When C `channels` moved each of n risks: `contributions` (n, H, C) in log odds by the hour of the window, and the
+    `values` (n, H, C) in force then, NaN where nothing was measured yet."""
+
+    channels: list[str]
+    values: NDArray[np.float32]
+    contributions: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Reasons:
     """What moved each of n risks: q named `values` (n, q) and their `contributions` (n, q) in log odds.
 
-    A row's contributions and its `bias` (n,) sum to its margin.
+    A row's contributions and its `bias` (n,) sum to its margin, the log odds of its risk, in `margins` (n,). Where a
+    model reads the course of a stay, `moments` says which hours made up the contribution of each channel.
     """
 
     names: list[str]
     values: Floats
     contributions: Floats
     bias: Floats
+    margins: Floats
+    moments: Moments | None = None
 
 
 class RiskModel(ABC):
@@ -76,7 +89,7 @@ class RiskModel(ABC):
         """The contributions with the names and values they belong to."""
         contributions, bias = self.contributions(features)
         values = self.schema.codes(features).to_numpy(dtype=np.float64)
-        return Reasons(self.schema.names, values, contributions, bias)
+        return Reasons(self.schema.names, values, contributions, bias, self.margins(features))
 
 
 def store(model: RiskModel, folder: Path) -> None:

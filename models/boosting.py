@@ -8,7 +8,7 @@ rounds on all training rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,11 +18,11 @@ import pandas as pd
 import xgboost as xgb
 from numpy.typing import ArrayLike
 
-from models.base import Floats, Ints, RiskModel, Trained
+from models.base import Floats, Ints, Reasons, RiskModel, Trained
 from models.explain import tree_contributions
 from models.features import FeatureSchema
 from models.splits import in_order
-from models.tuning import Budget, OutOfTime, search, study_name, suggest
+from models.tuning import Budget, OutOfTime, Tried, search, study_name, suggest
 
 FILE = "booster.json"
 # Good on 4,000 to 8,000 stays with about 1,300 statistics of 48 hours; the search starts here and stays near.
@@ -52,6 +52,14 @@ class BoostedModel(RiskModel):
     def contributions(self, features: pd.DataFrame) -> tuple[Floats, Floats]:
         return tree_contributions(self.booster, self._matrix(features))
 
+    def reasons(self, features: pd.DataFrame) -> Reasons:
+        """Exact contributions; the features are read once for all three answers."""
+        values = self.schema.codes(features).to_numpy(dtype=np.float64)
+        data = xgb.DMatrix(values.astype(np.float32))
+        contributions, bias = tree_contributions(self.booster, data)
+        margins = self.booster.predict(data, output_margin=True).astype(np.float64)
+        return Reasons(self.schema.names, values, contributions, bias, margins)
+
     def save(self, folder: Path) -> None:
         self.booster.save_model(folder / FILE)
 
@@ -76,18 +84,22 @@ def train(
     rounds: int = 1000,
     patience: int = 40,
     max_bin: int = 64,
+    parallel_trees: int = 1,
     seed: int = 0,
     threads: int = 2,
     storage: str | None = None,
     prefix: str = "xgboost",
+    told: Callable[[Tried], None] = lambda _tried: None,
 ) -> Trained:
     """The booster with the parameters of least cross-validated log loss, fitted on all rows given: training rows.
 
     `space` is a plain search space (see `tuning.suggest`); parameters outside it stay at `defaults`. At most `rounds`
     trees, stopped after `patience` rounds without gain. `max_bin` cuts each feature into that many bins (64 cost half
-    of 256 and rank no worse at this size). `folds` (n,) is the fold of each row; `threads` of them are grown at a time,
-    by one thread each. The same seed, rows and number of trials give the same model on any number of threads; a search
-    that the clock ends has had fewer trials on a slower machine. `storage` keeps the study, for a later call to resume.
+    of 256 and rank no worse at this size). `parallel_trees` is how many trees the chosen model grows a round, each of
+    its own sample of rows and columns, and averages: less variance for that multiple of the cost, so the search does
+    without. `folds` (n,) is the fold of each row; `threads` of them are grown at a time, by one thread each. The same
+    seed, rows and number of trials give the same model on any number of threads; a search that the clock ends has had
+    fewer trials on a slower machine. `storage` keeps the study, for a later call to resume; `told` hears of each trial.
     """
     y = np.asarray(labels, dtype=np.float64)
     values = _values(schema, features)
@@ -118,17 +130,19 @@ def train(
         budget=budget,
         seed=seed,
         storage=storage,
+        told=told,
     )
     chosen = {**defaults, **study.best_trial.params}
     grown = study.best_trial.user_attrs["rounds"]
-    parameters = {**fixed, **chosen}
+    parameters = {**fixed, **chosen, "num_parallel_tree": parallel_trees}
     out_of_fold = np.full(len(y), np.nan)
     risks = in_order(lambda pair: xgb.train(parameters, pair[0], grown).predict(pair[1]), pairs, threads)
     for fold, risk in zip(np.unique(folds), risks, strict=True):
         out_of_fold[folds == fold] = risk
     everything = xgb.QuantileDMatrix(values, y, max_bin=max_bin, nthread=1)
     model = BoostedModel(xgb.train(parameters, everything, grown), schema)
-    return Trained(model, out_of_fold, {**chosen, "rounds": grown, "max_bin": max_bin, "seed": seed}, _trials(study))
+    kept = {**chosen, "rounds": grown, "parallel_trees": parallel_trees, "max_bin": max_bin, "seed": seed}
+    return Trained(model, out_of_fold, kept, _trials(study))
 
 
 def _values(schema: FeatureSchema, features: pd.DataFrame) -> np.ndarray:

@@ -7,6 +7,7 @@ two seconds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,66 @@ class Interval(NamedTuple):
     high: float
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Each metric of a model: its value on the rows, and its values (resamples,) on resamples of them.
+
+    Samples of several models on the same rows, patients and seed are of the same resamples, so that they are paired.
+    """
+
+    values: dict[str, float]
+    drawn: dict[str, Floats]
+
+    def minus(self, other: Samples) -> Samples:
+        """The differences to another model of the same rows, resample by resample."""
+        return Samples(
+            {name: self.values[name] - other.values[name] for name in self.values},
+            {name: self.drawn[name] - other.drawn[name] for name in self.drawn},
+        )
+
+    def intervals(self, level: float = 0.95) -> dict[str, Interval]:
+        """Percentile limits; NaN where the rows do not define the metric."""
+        tail = (1 - level) / 2
+        found = {}
+        for name, value in self.values.items():
+            known = self.drawn[name][np.isfinite(self.drawn[name])]
+            defined = len(known) and np.isfinite(value)
+            low, high = np.quantile(known, [tail, 1 - tail]) if defined else (np.nan, np.nan)
+            found[name] = Interval(value, float(low), float(high))
+        return found
+
+
+def resampled(
+    labels: ArrayLike,
+    risks: ArrayLike,
+    threshold: float,
+    *,
+    patients: ArrayLike | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Samples:
+    """`scores` on the rows and on bootstrap resamples. Whole patients are drawn (rows when none are given).
+
+    The share of events is drawn with them: were it held at that observed, the intervals of calibration, log loss and
+    positive predictivity would be too narrow. What is drawn depends on patients and seed alone, not on the risks.
+    """
+    rows = SortedRows(labels, risks, threshold)
+    patient = np.arange(rows.n) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+    if len(patient) != rows.n:
+        raise ValueError(f"{len(patient)} patients for {rows.n} rows")
+    number = int(patient.max()) + 1
+    rng = np.random.default_rng(seed)
+    blocks = []
+    for start in range(0, resamples, size := max(1, CELLS // rows.n)):
+        block = min(size, resamples - start)
+        picks = rng.integers(number, size=(block, number)) + np.arange(block)[:, None] * number
+        drawn = np.bincount(picks.ravel(), minlength=block * number).reshape(block, number).astype(np.float64)
+        blocks.append(rows.scores(drawn[:, patient][:, rows.order]))
+    none: Floats = np.empty(0)
+    drawn_scores = {name: np.concatenate([none, *(block[name] for block in blocks)]) for name in METRICS}
+    return Samples(scores(labels, risks, threshold), drawn_scores)
+
+
 def intervals(
     labels: ArrayLike,
     risks: ArrayLike,
@@ -35,16 +96,10 @@ def intervals(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    stratified: bool = True,
 ) -> dict[str, Interval]:
-    """`scores` with percentile bootstrap limits. Whole patients are drawn (rows when none are given).
-
-    `stratified` draws patients with and without an event separately, which keeps the event rate near that
-    observed.
-    """
-    rows = SortedRows(labels, risks, threshold)
-    drawn = _bootstrap(rows=rows, other=None, patients=patients, resamples=resamples, seed=seed, stratified=stratified)
-    return _limits(scores(labels, risks, threshold), drawn, level)
+    """`scores` with percentile bootstrap limits; see `resampled`."""
+    drawn = resampled(labels, risks, threshold, patients=patients, resamples=resamples, seed=seed)
+    return drawn.intervals(level)
 
 
 def paired_differences(
@@ -58,57 +113,10 @@ def paired_differences(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    stratified: bool = True,
 ) -> dict[str, Interval]:
     """Each metric of `risks` minus that of `baseline`, on the same rows and the same resamples."""
-    ours, theirs = SortedRows(labels, risks, threshold), SortedRows(labels, baseline, baseline_threshold)
-    drawn = _bootstrap(
-        rows=ours, other=theirs, patients=patients, resamples=resamples, seed=seed, stratified=stratified
+    ours, theirs = (
+        resampled(labels, of, cut, patients=patients, resamples=resamples, seed=seed)
+        for of, cut in ((risks, threshold), (baseline, baseline_threshold))
     )
-    a, b = scores(labels, risks, threshold), scores(labels, baseline, baseline_threshold)
-    return _limits({name: a[name] - b[name] for name in METRICS}, drawn, level)
-
-
-def _bootstrap(
-    *,
-    rows: SortedRows,
-    other: SortedRows | None,
-    patients: ArrayLike | None,
-    resamples: int,
-    seed: int,
-    stratified: bool,
-) -> dict[str, Floats]:
-    """Each metric (less that of `other`, if given) on each resample: arrays of shape (resamples,)."""
-    patient = np.arange(rows.n) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
-    if len(patient) != rows.n:
-        raise ValueError(f"{len(patient)} patients for {rows.n} rows")
-    number = int(patient.max()) + 1
-    event = np.bincount(patient, weights=rows.labels, minlength=number) > 0
-    strata = [np.flatnonzero(event), np.flatnonzero(~event)] if stratified else [np.arange(number)]
-    rng = np.random.default_rng(seed)
-    blocks = []
-    for start in range(0, resamples, size := max(1, CELLS // rows.n)):
-        block = min(size, resamples - start)
-        drawn = np.zeros((block, number))
-        for members in strata:
-            if len(members):
-                picks = rng.integers(len(members), size=(block, len(members)))
-                flat = (np.arange(block)[:, None] * len(members) + picks).ravel()
-                drawn[:, members] = np.bincount(flat, minlength=block * len(members)).reshape(block, -1)
-        counts = drawn[:, patient]
-        ours = rows.scores(counts[:, rows.order])
-        if other is not None:
-            theirs = other.scores(counts[:, other.order])
-            ours = {name: ours[name] - theirs[name] for name in METRICS}
-        blocks.append(ours)
-    return {name: np.concatenate([block[name] for block in blocks]) for name in METRICS} if blocks else {}
-
-
-def _limits(values: dict[str, float], drawn: dict[str, Floats], level: float) -> dict[str, Interval]:
-    tail = (1 - level) / 2
-    found = {}
-    for name, value in values.items():
-        known = drawn[name][np.isfinite(drawn[name])] if drawn else np.array([])
-        low, high = np.quantile(known, [tail, 1 - tail]) if len(known) else (np.nan, np.nan)
-        found[name] = Interval(value, float(low), float(high))
-    return found
+    return ours.minus(theirs).intervals(level)

@@ -16,9 +16,12 @@ from scipy.special import expit, xlogy
 from models.base import Floats
 
 RANK = ("auroc", "auprc")
-AT_THRESHOLD = ("event1", "sensitivity", "ppv")
+AT_THRESHOLD = ("event1", "sensitivity", "ppv", "accuracy")
 METRICS = (*RANK, "log_loss", "brier", "event2", "calibration_slope", "calibration_intercept", *AT_THRESHOLD)
+LOWER_IS_BETTER = ("log_loss", "brier", "event2")
 GROUPS = 10  # risk groups of Event 2
+STEPS = 60  # of Newton's method, at most
+ENOUGH = 1e-9  # a step this small ends it
 TINY = 1e-15  # risks of exactly 0 or 1 have no logit
 
 
@@ -86,6 +89,7 @@ class SortedRows:
             "event1": np.minimum(sensitivity, ppv),
             "sensitivity": sensitivity,
             "ppv": ppv,
+            "accuracy": (counts @ (self.y == self.flagged)) / total,
         }
 
     def _rank(self, counts: Floats) -> tuple[Floats, Floats]:
@@ -101,7 +105,10 @@ class SortedRows:
         return auroc, _ratio(np.sum(precision * events, axis=1), all_events)
 
     def _event2(self, counts: Floats) -> Floats:
-        """Hosmer-Lemeshow H over ten groups of floor(N / 10) rows, by the range of the groups' mean risk."""
+        """Hosmer-Lemeshow H over ten groups of floor(N / 10) rows, by the range of the groups' mean risk.
+
+        As the Challenge's own script computes it: rows in order of risk, those left over (of highest risk) in no group.
+        """
         h = np.full(len(counts), np.nan)
         for i, row in enumerate(counts):
             # Sums over the first k drawn rows are linear between the ends of each row's copies.
@@ -117,29 +124,37 @@ class SortedRows:
             h[i] = terms.sum() / spread if spread > 0 else np.nan
         return h
 
-    def _calibration(self, counts: Floats, steps: int = 25) -> tuple[Floats, Floats]:
-        """Slope of the regression of label on logit, and the intercept with the slope held at 1 (Newton)."""
-        events = counts @ self.y
-        defined = (events > 0) & (events < counts.sum(axis=1))
-        a, b, offset = (np.zeros(len(counts)), np.ones(len(counts)), np.zeros(len(counts)))
-        for _ in range(steps):
-            p = expit(a[:, None] + b[:, None] * self.logit)
+    def _calibration(self, counts: Floats) -> tuple[Floats, Floats]:
+        """Slope of the regression of label on logit, and the intercept with the slope held at 1.
+
+        By Newton's method with steps of at most 1 in margins, without which it runs away from risks that are far off.
+        NaN where there is no maximum: a single outcome, or risks that part the outcomes perfectly.
+        """
+        total, events = counts.sum(axis=1), counts @ self.y
+        defined = (events > 0) & (events < total)
+        center, scale = float(self.logit.mean()), float(self.logit.std()) or 1.0
+        x = (self.logit - center) / scale
+        a, b, offset = (np.full(len(counts), start) for start in (center, scale, 0.0))
+        done = np.zeros(len(counts), dtype=bool)
+        for _ in range(STEPS):
+            p = expit(a[:, None] + b[:, None] * x)
             residual, weight = counts * (self.y - p), counts * p * (1 - p)
-            g0, g1 = residual.sum(axis=1), residual @ self.logit
-            h0, h1, h2 = weight.sum(axis=1), weight @ self.logit, weight @ np.square(self.logit)
+            g0, g1 = residual.sum(axis=1), residual @ x
+            h0, h1, h2 = weight.sum(axis=1), weight @ x, weight @ np.square(x)
             determinant = h0 * h2 - h1 * h1
             da = _ratio(h2 * g0 - h1 * g1, determinant)
             db = _ratio(h0 * g1 - h1 * g0, determinant)
-            a, b = a + da, b + db
-            if not np.nanmax(np.abs(np.append(da, db)), initial=0.0) > 1e-9:
+            a, b = a + np.clip(da, -1, 1), b + np.clip(db, -1, 1)
+            done = np.maximum(np.abs(da), np.abs(db)) < ENOUGH
+            if np.all(done | ~np.isfinite(a) | ~defined):
                 break
-        for _ in range(steps):
+        for _ in range(STEPS):
             p = expit(offset[:, None] + self.logit)
             step = _ratio(np.sum(counts * (self.y - p), axis=1), np.sum(counts * p * (1 - p), axis=1))
-            offset = offset + step
-            if not np.nanmax(np.abs(step), initial=0.0) > 1e-9:
+            offset = offset + np.clip(step, -1, 1)
+            if np.all((np.abs(step) < ENOUGH) | ~defined):
                 break
-        return np.where(defined, b, np.nan), np.where(defined, offset, np.nan)
+        return np.where(defined & done, b / scale, np.nan), np.where(defined, offset, np.nan)
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:

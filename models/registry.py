@@ -7,38 +7,34 @@ beside the model.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import logging
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Param
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-from mlflow.types.schema import Array
-from mlflow.utils.time import get_current_time_millis
 
 from models.bootstrap import Interval
-from models.features import Kind
+from models.promotion import Appointment, Decision
 from models.provenance import code_version, environment
 from models.scorer import Scorer
+from models.tracking import STORED, digest, log_model, metrics_of, run_tags, signature, table_input
 
-__all__ = ["CHALLENGER", "CHAMPION", "RegisteredModel", "Registry", "code_version", "signature"]
+__all__ = ["CHALLENGER", "CHAMPION", "RegisteredModel", "Registry", "Version", "code_version", "signature"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-FOLDER = "scorer"
-STORED = f"data/{FOLDER}"  # where MLflow puts a pyfunc's own files, beside MLmodel
 PARAMETER_LENGTH = 6000  # MLflow's limit on a parameter's text
+REASON_LENGTH = 700  # Unity Catalog's limit on a tag's text is 1,000, less what stands around the reason
+HISTORY = "champion_"  # tags of the registered model: one an appointment, numbered (Unity Catalog allows no dot)
+UNITY = "databricks-uc"
 NOISY = ("mlflow", "alembic")
 
 
@@ -53,13 +49,29 @@ class RegisteredModel:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Registry:
-    """Runs and models in the database at `tracking_uri` (sqlite:///...); files in the folder or URI `artifacts`."""
+@dataclass(frozen=True)
+class Version:
+    """A version in the registry as it is listed: without its scorer, with the figures of its run."""
 
-    def __init__(self, tracking_uri: str, artifacts: Path | str, experiment: str = "mortality") -> None:
+    name: str
+    version: int
+    run_id: str
+    made_at: datetime
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    figures: Mapping[str, float]
+
+
+class Registry:
+    """Runs in the database at `tracking_uri` (sqlite:///...) and models in that at `registry_uri` (the same unless
+    given); files in the folder or URI `artifacts`."""
+
+    def __init__(
+        self, tracking_uri: str, artifacts: Path | str, experiment: str = "mortality", registry_uri: str | None = None
+    ) -> None:
         if tracking_uri.startswith("file:") or ("://" not in tracking_uri and tracking_uri != "databricks"):
             raise ValueError(f"{tracking_uri}: not a registry; give a database, as sqlite:///mlflow.db")
-        self.tracking_uri = tracking_uri
+        self.tracking_uri, self.registry_uri = tracking_uri, registry_uri or tracking_uri
         # Without a location MLflow writes into the working directory.
         location = str(artifacts) if "://" in str(artifacts) else Path(artifacts).absolute().as_uri()
         with self._active() as client:
@@ -79,7 +91,7 @@ class Registry:
         tags: Mapping[str, str] | None = None,
         documents: Mapping[str, Any] | None = None,
     ) -> RegisteredModel:
-        """Records a run and registers its scorer as a new version of `name`, alias challenger.
+        """Records a run and registers its scorer as a new version of `name`.
 
         `figures` become metrics (an Interval also NAME_low and NAME_high), `tables` (name to version) the run's inputs,
         `documents` JSON files beside that of the environment; `code_version` is the commit, `tags` are those of run and
@@ -87,20 +99,19 @@ class Registry:
         """
         with self._active() as client, mlflow.start_run(experiment_id=self.experiment_id, run_name=run_name) as run:
             run_id = run.info.run_id
-            digest, made = _log_model(scorer, name)
-            known = {**(tags or {}), "kind": scorer.model.kind, "digest": digest, "code_version": code_version}
+            stored, made = log_model(scorer, name)
+            known = {**(tags or {}), "kind": scorer.model.kind, "digest": stored, "code_version": code_version}
             client.log_batch(
                 run_id,
-                metrics=_metrics(figures),
+                metrics=metrics_of(figures),
                 params=[Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in parameters.items()],
-                tags=_run_tags(known, tables),
+                tags=run_tags(known, tables),
             )
-            client.log_inputs(run_id, [_input(table, number) for table, number in tables.items()])
+            client.log_inputs(run_id, [table_input(table, number) for table, number in tables.items()])
             for title, document in {"environment": environment(), **(documents or {})}.items():
                 client.log_dict(run_id, document, f"{title}.json")
             for key, value in known.items():
                 client.set_model_version_tag(name, str(made), key, value)
-            client.set_registered_model_alias(name, CHALLENGER, str(made))
         return RegisteredModel(name, made, run_id, scorer, known)
 
     def load(self, name: str, which: str | int = CHAMPION) -> RegisteredModel:
@@ -117,7 +128,7 @@ class Registry:
                 raise LookupError(f"no model {name!r} {which} in {self.tracking_uri}; train one first") from error
             uri = f"models:/{name}/{found.version}"
             folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=temporary)) / STORED
-            if _digest(folder) != found.tags.get("digest"):
+            if digest(folder) != found.tags.get("digest"):
                 raise ValueError(f"{uri}: its files are not those that were registered")
             scorer = Scorer.load(folder)
         return RegisteredModel(name, int(found.version), str(found.run_id), scorer, dict(found.tags))
@@ -125,7 +136,7 @@ class Registry:
     def newest(self, name: str) -> dict[str, RegisteredModel]:
         """The newest version of each model (tag `model`, else its kind) registered as `name`, if any."""
         with self._active() as client:
-            found = client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"])
+            found = self._search(client, name)
         newest: dict[str, int] = {}
         for one in found:
             newest.setdefault(one.tags.get("model", one.tags["kind"]), int(one.version))
@@ -146,20 +157,124 @@ class Registry:
         except LookupError:
             return None
 
-    def promote(self, challenger: RegisteredModel, differences: Mapping[str, Interval] | None) -> bool:
-        """Makes the challenger champion if it is not worse; decision and reason become tags of the version.
-
-        `differences` are those of `bootstrap.paired_differences`, challenger minus champion, on the same
-        held-out rows; None when there is no champion. Not worse: the differences of AUROC and AUPRC sum to
-        zero or more.
-        """
-        promoted, reason = _decide(differences)
+    def versions(self, name: str) -> list[Version]:
+        """Every version registered as `name`, the newest first."""
         with self._active() as client:
-            for key, value in (("promoted", str(promoted).lower()), ("promotion_reason", reason)):
-                client.set_model_version_tag(challenger.name, str(challenger.version), key, value)
-            if promoted:
-                client.set_registered_model_alias(challenger.name, CHAMPION, str(challenger.version))
-        return promoted
+            found = self._search(client, name)
+            aliases = self._aliases(client, name) if found else {}
+            return [self._listed(client, one, aliases) for one in found]
+
+    def find(self, name: str, which: str) -> Version:
+        """The version of a number, an alias or an MLflow run. Raises LookupError when there is none."""
+        for one in self.versions(name):
+            if which in (str(one.version), one.run_id, *one.aliases):
+                return one
+        raise LookupError(f"no model {name!r} {which} in {self.tracking_uri}")
+
+    def document(self, run_id: str, title: str) -> Any:
+        """A JSON file that was logged with a run. Raises LookupError when there is none."""
+        with self._active() as client, tempfile.TemporaryDirectory() as temporary:
+            try:
+                return json.loads(Path(client.download_artifacts(run_id, f"{title}.json", temporary)).read_text())
+            except (MlflowException, OSError) as error:
+                raise LookupError(f"run {run_id} keeps no {title}") from error
+
+    def decide(self, challenger: RegisteredModel, decision: Decision, by: str) -> None:
+        """Keeps the gate's decision as tags of the version and figures of its run, and sets the aliases by it."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._active() as client:
+            client.log_batch(challenger.run_id, metrics=metrics_of(decision.figures))
+            known = {"decision": decision.verdict, "decision_reason": decision.reason, "decided_at": now}
+            for key, value in {**known, "decided_by": by}.items():
+                client.set_model_version_tag(challenger.name, str(challenger.version), key, value[:REASON_LENGTH])
+            if not decision.promoted:
+                client.set_registered_model_alias(challenger.name, CHALLENGER, str(challenger.version))
+        if decision.promoted:
+            self.appoint(challenger.name, Appointment(challenger.version, "gate", by, now, decision.reason))
+
+    def appoint(self, name: str, one: Appointment) -> None:
+        """Makes a version champion and adds how it came about to the history. Raises LookupError for an unknown one."""
+        history = self.history(name)
+        with self._active() as client:
+            try:
+                client.get_model_version(name, str(one.version))
+            except MlflowException as error:
+                raise LookupError(f"no model {name!r} version {one.version} in {self.tracking_uri}") from error
+            # What stood before any history was kept comes first in it: one can go back to that as well.
+            before = history if [entry.how for entry in history] == ["before"] else []
+            for number, entry in [*enumerate(before), (len(history), one)]:
+                kept = {**asdict(entry), "reason": entry.reason[:REASON_LENGTH]}
+                client.set_registered_model_tag(name, f"{HISTORY}{number:05}", json.dumps(kept))
+            client.set_registered_model_alias(name, CHAMPION, str(one.version))
+            if self._aliases(client, name).get(CHALLENGER) == one.version:
+                client.delete_registered_model_alias(name, CHALLENGER)
+
+    def tag(self, name: str, version: int, key: str, value: str) -> None:
+        """Notes something on a version."""
+        with self._active() as client:
+            client.set_model_version_tag(name, str(version), key, value)
+
+    def history(self, name: str) -> list[Appointment]:
+        """How each champion came to be, the oldest first."""
+        with self._active() as client:
+            try:
+                model = client.get_registered_model(name)
+            except MlflowException:
+                return []
+            tags = {key: value for key, value in model.tags.items() if key.startswith(HISTORY)}
+            standing = self._aliases(client, name).get(CHAMPION)
+        if not tags and standing is not None:
+            return [Appointment(standing, "before", "", "", "champion before a history was kept")]
+        return [Appointment(**json.loads(tags[key])) for key in sorted(tags)]
+
+    def record(self, run_id: str, figures: Mapping[str, float | Interval]) -> None:
+        """Adds figures to a run that has ended."""
+        with self._active() as client:
+            client.log_batch(run_id, metrics=metrics_of(figures))
+
+    def record_run(
+        self,
+        run_name: str,
+        *,
+        parameters: Mapping[str, Any],
+        figures: Mapping[str, float | Interval],
+        tables: Mapping[str, int],
+        tags: Mapping[str, str],
+        documents: Mapping[str, Any],
+    ) -> str:
+        """A run without a model, such as an evaluation; arguments as those of `log`. Its id."""
+        with self._active() as client, mlflow.start_run(experiment_id=self.experiment_id, run_name=run_name) as run:
+            run_id = str(run.info.run_id)
+            told = [Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in parameters.items()]
+            client.log_batch(run_id, metrics=metrics_of(figures), params=told, tags=run_tags(tags, tables))
+            client.log_inputs(run_id, [table_input(table, number) for table, number in tables.items()])
+            for title, document in documents.items():
+                client.log_dict(run_id, document, f"{title}.json")
+        return run_id
+
+    @staticmethod
+    def _aliases(client: mlflow.MlflowClient, name: str) -> dict[str, int]:
+        return {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
+
+    def _search(self, client: mlflow.MlflowClient, name: str) -> list[ModelVersion]:
+        """Every version of a model, the newest first. Unity Catalog orders none and leaves their tags out."""
+        found: list[ModelVersion] = list(client.search_model_versions(f"name = '{name}'"))
+        if self.registry_uri == UNITY:
+            found = [client.get_model_version(name, str(one.version)) for one in found]
+        return sorted(found, key=lambda one: int(one.version), reverse=True)
+
+    @staticmethod
+    def _listed(client: mlflow.MlflowClient, found: ModelVersion, aliases: Mapping[str, int]) -> Version:
+        number = int(found.version)
+        return Version(
+            found.name,
+            number,
+            str(found.run_id),
+            datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+            tuple(sorted(alias for alias, of in aliases.items() if of == number)),
+            dict(found.tags),
+            dict(client.get_run(str(found.run_id)).data.metrics),
+        )
 
     @contextmanager
     def _active(self) -> Iterator[mlflow.MlflowClient]:
@@ -170,92 +285,10 @@ class Registry:
             for name in NOISY:
                 logging.getLogger(name).setLevel(logging.ERROR)
             mlflow.set_tracking_uri(self.tracking_uri)
-            mlflow.set_registry_uri(self.tracking_uri)
+            mlflow.set_registry_uri(self.registry_uri)
             yield mlflow.MlflowClient()
         finally:
             mlflow.set_tracking_uri(before[0])
             mlflow.set_registry_uri(before[1])
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
-
-
-def signature(scorer: Scorer) -> ModelSignature:
-    """Named inputs, one a feature (double, or string for text categories); risk, flagged and threshold out."""
-    features = scorer.model.schema.features
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(Array(DataType.double), one.name)
-        if one.kind is Kind.SERIES
-        else ColSpec(DataType.string if one.levels else DataType.double, one.name)
-        for one in features
-    ]
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.double, "risk"),
-        ColSpec(DataType.boolean, "flagged"),
-        ColSpec(DataType.double, "threshold"),
-    ]
-    return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema([ParamSpec("top", DataType.long, 0)]))
-
-
-def _log_model(scorer: Scorer, name: str) -> tuple[str, int]:
-    """Logs the scorer to the active run as a version of `name`; the digest of its files and the version."""
-    packages = ("mlflow", "pandas", "numpy", "scipy", *scorer.model.requirements)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / FOLDER
-        scorer.save(folder)
-        # MLflow asks for an input example (it would serve it) and prints that it registered.
-        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
-            logged = mlflow.pyfunc.log_model(
-                name=name,
-                loader_module="models.scorer",
-                data_path=str(folder),
-                signature=signature(scorer),
-                pip_requirements=[f"{package}=={version(package)}" for package in packages],
-                registered_model_name=name,
-                await_registration_for=0,
-            )
-        return _digest(folder), int(logged.registered_model_version)
-
-
-def _metrics(figures: Mapping[str, float | Interval]) -> list[Metric]:
-    now = get_current_time_millis()
-    plain: dict[str, float] = {}
-    for name, figure in figures.items():
-        if isinstance(figure, Interval):
-            plain |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
-        else:
-            plain[name] = figure
-    return [Metric(name, float(value), now, 0) for name, value in plain.items()]
-
-
-def _run_tags(known: Mapping[str, str], tables: Mapping[str, int]) -> list[RunTag]:
-    tags = {**known, "mlflow.source.git.commit": known["code_version"]}
-    tags |= {f"table.{table}": str(number) for table, number in tables.items()}
-    return [RunTag(name, value) for name, value in tags.items()]
-
-
-def _input(table: str, number: int) -> DatasetInput:
-    """A table version as MLflow's input of a run."""
-    source = json.dumps({"table": table, "version": number})
-    dataset = Dataset(name=table, digest=f"v{number}", source_type="delta", source=source)
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
-
-
-def _decide(differences: Mapping[str, Interval] | None) -> tuple[bool, str]:
-    if differences is None:
-        return True, "first champion"
-    auroc, auprc = differences["auroc"], differences["auprc"]
-    promoted = auroc.value + auprc.value >= 0
-    return promoted, (
-        f"{'not worse' if promoted else 'worse'} than the champion on the same rows: "
-        f"AUROC {auroc.value:+.4f} ({auroc.low:+.4f} to {auroc.high:+.4f}), "
-        f"AUPRC {auprc.value:+.4f} ({auprc.low:+.4f} to {auprc.high:+.4f})"
-    )
-
-
-def _digest(folder: Path) -> str:
-    """SHA-256 over names and bytes of a folder's files."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -13,10 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from models import kinds  # noqa: F401  (whatever kind of model was stored, its class is known)
 from models.base import RiskModel, restore, store
-from models.explain import Contribution, top_contributions
+from models.explain import top_contributions, top_moments
 
 FILE = "scorer.json"
 
@@ -31,24 +32,27 @@ class Scorer:
     def score(self, features: pd.DataFrame, top: int = 0) -> pd.DataFrame:
         """The risk of each row of `features`, same index: columns risk, flagged, threshold.
 
-        With `top` > 0 also top_features: the `top` Contributions that moved this risk most, as a list.
+        With `top` > 0 also why: top_features, the `top` Contributions that moved this risk most, and moments, the
+        `top` Moments (none where the model reads no course), as lists.
         Raises ValueError naming missing or unknown features.
         """
         if features.empty:  # no rows: there is nothing to predict, but the columns must fit all the same
             self.model.schema.check(features)
-        risk = self.model.risks(features) if len(features) else np.empty(0)
+            risk, why = np.empty(0), None
+        elif top > 0:
+            why = self.model.reasons(features)
+            risk = expit(why.margins)
+        else:
+            risk, why = self.model.risks(features), None
         scored = pd.DataFrame(
             {"risk": risk, "flagged": risk >= self.threshold, "threshold": self.threshold}, index=features.index
         )
         if top > 0:
-            moved = self.explain(features, top) if len(features) else []
-            scored["top_features"] = pd.Series(moved, index=features.index, dtype=object)
+            told = top_contributions(why.names, why.values, why.contributions, top) if why else []
+            scored["top_features"] = pd.Series(told, index=features.index, dtype=object)
+            when = top_moments(why.moments, top) if why and why.moments else [[] for _ in risk]
+            scored["moments"] = pd.Series(when, index=features.index, dtype=object)
         return scored
-
-    def explain(self, features: pd.DataFrame, top: int) -> list[list[Contribution]]:
-        """The features that moved each row's risk most (see `explain.top_contributions`)."""
-        found = self.model.reasons(features)
-        return top_contributions(found.names, found.values, found.contributions, top)
 
     def save(self, folder: Path) -> None:
         """Writes the scorer into `folder`, made if need be."""
@@ -69,11 +73,12 @@ class ServedScorer:
         self.scorer = scorer
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """`Scorer.score`, with `params` {"top": k} for the k largest contributions, as JSON text."""
+        """`Scorer.score`, with `params` {"top": k} for the k largest contributions and moments, as JSON text."""
         top = int((params or {}).get("top", 0))
         scored = self.scorer.score(model_input, top)
         if top > 0:
-            scored["top_features"] = [json.dumps([one._asdict() for one in row]) for row in scored["top_features"]]
+            for column in ("top_features", "moments"):
+                scored[column] = [json.dumps([one._asdict() for one in row]) for row in scored[column]]
         return scored
 
 

@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from models.base import Floats, Ints, Reasons, RiskModel, restore, store
+from models.explain import joined
 from models.features import FeatureSchema
 
 FILE = "stack.json"
@@ -57,13 +58,15 @@ class StackedModel(RiskModel):
         place = {name: i for i, name in enumerate(names)}
         values = np.full((len(checked), len(names)), np.nan)
         contributions = np.zeros((len(checked), len(names)))
-        bias = np.full(len(checked), self.intercept)
+        bias, margins = np.full(len(checked), self.intercept), np.full(len(checked), self.intercept)
         for weight, part in parts:
             columns = [place[name] for name in part.names]
             values[:, columns] = part.values
             contributions[:, columns] += weight * part.contributions
             bias += weight * part.bias
-        return Reasons(names, values, contributions, bias)
+            margins += weight * part.margins
+        moments = joined([(weight, part.moments) for weight, part in parts if part.moments is not None])
+        return Reasons(names, values, contributions, bias, margins, moments)
 
     def _weighed(self) -> list[tuple[float, RiskModel]]:
         pairs = zip(self.weights, self.members.values(), strict=True)

@@ -57,6 +57,17 @@ class Budget:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Tried:
+    """After a trial of a search: how many are finished of how many, the least value (None before one is complete) and
+    the seconds that are left, at most."""
+
+    number: int
+    trials: int
+    best: float | None
+    left: float
+
+
 def suggest(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """One value of each parameter of a plain space.
 
@@ -98,12 +109,13 @@ def search(
     budget: Budget,
     seed: int,
     storage: str | None = None,
+    told: Callable[[Tried], None] = lambda _tried: None,
 ) -> optuna.Study:
     """The study after it has minimised `objective(trial, deadline)` within the budget.
 
     `defaults` is tried first. `storage` is a database URL (sqlite:///...); None keeps the study in memory.
     The objective reports after each fold, raises optuna.TrialPruned when told to, and OutOfTime past the
-    deadline (time.monotonic seconds; infinite until a first trial is complete).
+    deadline (time.monotonic seconds; infinite until a first trial is complete). `told` hears of each finished trial.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # A trial is pruned when its mean over the folds so far is worse than the median of earlier trials at
@@ -114,9 +126,11 @@ def search(
     )
     for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(stale.number, state=TrialState.FAIL)  # left by a killed run
-    started = time.monotonic()
+    started, before = time.monotonic(), len(study.get_trials(deepcopy=False, states=FINISHED))
     while True:
         done = study.get_trials(deepcopy=False, states=FINISHED)
+        if len(done) > before:
+            told(_tried(done, before, budget, time.monotonic() - started))
         complete = any(past.state is TrialState.COMPLETE for past in done)
         deadline = started + budget.seconds if complete else np.inf
         if len(done) >= budget.trials or time.monotonic() > deadline:
@@ -135,3 +149,10 @@ def search(
         except BaseException:
             study.tell(trial, state=TrialState.FAIL)
             raise
+
+
+def _tried(done: list[optuna.trial.FrozenTrial], before: int, budget: Budget, seconds: float) -> Tried:
+    """`before` of the finished trials were those of earlier calls; the others took `seconds`."""
+    values = [trial.value for trial in done if trial.state is TrialState.COMPLETE and trial.value is not None]
+    left = seconds / (len(done) - before) * max(budget.trials - len(done), 0)
+    return Tried(len(done), budget.trials, min(values, default=None), min(left, max(budget.seconds - seconds, 0.0)))

@@ -50,6 +50,17 @@ def test_the_number_of_threads_changes_nothing() -> None:
     np.testing.assert_array_equal(one.out_of_fold, many.out_of_fold)
 
 
+def test_parallel_trees_are_grown_by_the_chosen_model_and_not_by_the_search() -> None:
+    one, many = fit(), fit(parallel_trees=3)
+    assert one.trials == many.trials
+    assert many.parameters["parallel_trees"] == 3
+    assert isinstance(one.model, BoostedModel)
+    assert isinstance(many.model, BoostedModel)
+    rounds = many.parameters["rounds"]
+    assert one.model.booster.num_boosted_rounds() == many.model.booster.num_boosted_rounds() == rounds
+    assert len(many.model.booster.get_dump()) == 3 * rounds == 3 * len(one.model.booster.get_dump())
+
+
 def test_the_defaults_are_tried_first_and_the_best_is_chosen() -> None:
     trained = fit(budget=Budget(4, 60))
     assert trained.trials[0]["eta"], trained.trials[0]["max_depth"] == (0.3, 3)
@@ -178,6 +189,11 @@ def test_contributions_sum_to_the_margin() -> None:
     contributions, bias = model.contributions(frame)
     assert contributions.shape == frame.shape
     np.testing.assert_allclose(contributions.sum(axis=1) + bias, model.margins(frame), atol=1e-5)
+    reasons = model.reasons(frame)
+    np.testing.assert_array_equal(reasons.contributions, contributions)
+    np.testing.assert_array_equal(reasons.bias, bias)
+    np.testing.assert_array_equal(reasons.margins, model.margins(frame))
+    assert reasons.moments is None, "trees read no course"
 
 
 def test_save_and_load_are_exact(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import classification_report, roc_auc_score
 
-from models.evaluation import by_subgroup, classification, decision_curve
+from models.evaluation import by_subgroup, classification, classification_text, decision_curve, risk_groups
 
 LABELS = np.array([1, 1, 0, 0, 0, 1, 0, 0, 0, 0])
 RISKS = np.array([0.9, 0.4, 0.6, 0.2, 0.1, 0.7, 0.3, 0.2, 0.1, 0.05])
@@ -51,3 +51,26 @@ def test_subgroups_are_measured_by_themselves_and_small_ones_only_named() -> Non
     assert found["gender", "F"].rows == 198
     assert found["gender", "unknown"].rows == 4
     assert found["gender", "unknown"].figures is None
+
+
+def test_the_report_is_scikit_learn_s_even_where_nobody_is_flagged() -> None:
+    text = classification_text(LABELS, RISKS, 0.5, ("survived", "died"))
+    assert text == classification_report(LABELS, RISKS >= 0.5, target_names=["survived", "died"], digits=3)
+    assert "nan" in classification_text(LABELS, RISKS, 0.95, ("survived", "died"))
+
+
+def test_groups_of_risk_hold_every_row_once() -> None:
+    groups = risk_groups(LABELS, RISKS, groups=3)  # 0.05 0.1 0.1 0.2 | 0.2 0.3 0.4 | 0.6 0.7 0.9
+    assert groups["stays"].tolist() == [4, 3, 3]
+    assert groups["lowest"].tolist() == [0.05, 0.2, 0.6]
+    assert groups["highest"].tolist() == [0.2, 0.4, 0.9]
+    assert groups["observed"].tolist() == [0, 1, 2]
+    assert groups["expected"].tolist() == pytest.approx([0.45, 0.9, 2.2])
+    assert groups["observed_rate"].tolist() == pytest.approx([0, 1 / 3, 2 / 3])
+    assert risk_groups(LABELS, RISKS, groups=20)["stays"].tolist() == [1] * 10
+
+
+def test_subgroups_come_in_the_order_of_their_categories() -> None:
+    bands = pd.Series(pd.Categorical(["old", "young", None, "old"] * 5, ["young", "old"], ordered=True))
+    found = by_subgroup([0, 1] * 10, [0.4, 0.6] * 10, 0.5, pd.DataFrame({"age": bands}))
+    assert [(one.value, one.rows) for one in found] == [("young", 5), ("old", 10), ("unknown", 5)]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
+    accuracy_score,
     average_precision_score,
     brier_score_loss,
     log_loss,
@@ -46,6 +47,7 @@ def test_equal_scikit_learn(rows: list[tuple[int, int]], cut: int) -> None:
     assert found["brier"] == pytest.approx(brier_score_loss(y, risks), abs=1e-12)
     assert found["sensitivity"] == pytest.approx(recall_score(y, flagged), abs=1e-12)
     assert found["ppv"] == pytest.approx(precision_score(y, flagged, zero_division=0), abs=1e-12)
+    assert found["accuracy"] == pytest.approx(accuracy_score(y, flagged), abs=1e-12)
     assert found["event1"] == min(found["sensitivity"], found["ppv"])
 
 
@@ -58,6 +60,28 @@ def test_calibration_equals_an_unpenalised_regression() -> None:
     # With the slope held at 1, the intercept makes expected and observed deaths equal.
     shifted = 1 / (1 + np.exp(-(logit + found["calibration_intercept"])))
     assert shifted.sum() == pytest.approx(y.sum(), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["chance", "far_too_low", "upside_down", "far_too_sure"])
+def test_calibration_is_found_however_far_off_the_risks_are(kind: str) -> None:
+    rng = np.random.default_rng(8)
+    y = (rng.random(250) < 0.3).astype(int)
+    margins = {
+        "chance": np.log(1 / rng.random(250) - 1),
+        "far_too_low": rng.normal(-9, 0.3, 250) + 0.1 * y,
+        "upside_down": rng.normal(0, 2, 250) - 3 * y,
+        "far_too_sure": 12 * (rng.normal(0, 1, 250) + 0.5 * y),
+    }[kind]
+    found = scores(y, 1 / (1 + np.exp(-margins)), 0.5)
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(margins[:, None], y)
+    assert found["calibration_slope"] == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
+    assert (1 / (1 + np.exp(-(margins + found["calibration_intercept"])))).sum() == pytest.approx(y.sum(), abs=1e-6)
+
+
+def test_risks_that_part_the_outcomes_have_no_slope() -> None:
+    found = scores([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.7], 0.5)
+    assert np.isnan(found["calibration_slope"])
+    assert np.isfinite(found["calibration_intercept"])
 
 
 def test_perfect_calibration_is_slope_1_intercept_0() -> None:
@@ -88,6 +112,31 @@ def test_event_2_by_hand() -> None:
     expected /= 0.5 - 0.05
     shuffled = np.random.default_rng(1).permutation(23)
     assert scores(y[shuffled], risks[shuffled], 0.5)["event2"] == pytest.approx(expected, rel=1e-12)
+
+
+def challenge_event_2(y: np.ndarray, risks: np.ndarray) -> float:
+    """The Challenge's scoring script (lemeshow.m, version 1.4), line by line."""
+    order = np.argsort(risks, kind="stable")  # sortrows keeps the order of equal risks
+    y, risks = y[order], risks[order]
+    m = len(y) // 10
+    h, centroid = 0.0, []
+    for i in range(1, 11):
+        high = i * m
+        low = high - m + 1
+        observed = y[low - 1 : high].sum()
+        centroid.append(risks[low - 1 : high].mean())
+        expected = m * centroid[-1]
+        h += (observed - expected) ** 2 / (m * centroid[-1] * (1 - centroid[-1]) + 0.001)
+    return h / (centroid[9] - centroid[0])
+
+
+@given(st.integers(10, 400), st.integers(0, 2**32 - 1), st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_event_2_is_that_of_the_challenge_script(n: int, seed: int, digits: int) -> None:
+    y, risks = made_up(n, seed, digits)
+    expected = challenge_event_2(y, risks) if np.ptp(risks[np.argsort(risks)][: n // 10 * 10]) else np.nan
+    if np.isfinite(expected):
+        assert scores(y, risks, 0.5)["event2"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_undefined_figures_are_nan_not_zero() -> None:
@@ -147,9 +196,18 @@ def test_intervals_hold_the_estimate_and_repeat_by_seed() -> None:
 def test_interval_width_is_that_of_the_theory() -> None:
     """The standard error of a Brier score is that of a mean."""
     y, risks = made_up(2000)
-    found = intervals(y, risks, 0.3, resamples=500, stratified=False)["brier"]
+    found = intervals(y, risks, 0.3, resamples=500)["brier"]
     error = np.std((y - risks) ** 2) / np.sqrt(2000)
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.15)
+
+
+def test_the_calibration_intercept_is_as_uncertain_as_the_number_of_deaths() -> None:
+    """Its standard error is 1 / sqrt(sum of p (1 - p)): resamples that all had the same deaths would hide it."""
+    y, risks = made_up(2000)
+    risks = np.full(2000, y.mean())  # nothing but the number of deaths to be wrong about
+    found = intervals(y, risks, 0.3, resamples=800)["calibration_intercept"]
+    assert found.value == pytest.approx(0, abs=1e-9)
+    assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(np.sum(risks * (1 - risks))), rel=0.15)
 
 
 def test_patients_are_drawn_whole() -> None:

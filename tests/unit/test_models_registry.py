@@ -8,16 +8,18 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities.model_registry import ModelVersion
 from models_data import CATEGORIES, made_up_stays
 
 from models import boosting, linear
 from models.base import Trained
-from models.bootstrap import Interval, paired_differences
+from models.bootstrap import Interval
 from models.explain import top_contributions
 from models.features import FeatureMismatchError, describe
 from models.metrics import choose_threshold
+from models.promotion import Appointment, Decision
 from models.provenance import code_version
-from models.registry import RegisteredModel, Registry
+from models.registry import REASON_LENGTH, RegisteredModel, Registry
 from models.scorer import Scorer
 from models.splits import patient_folds
 from models.tuning import Budget
@@ -74,8 +76,8 @@ def test_score_flags_at_the_threshold_and_keeps_the_index(boosted: Scorer) -> No
 def test_no_rows_give_no_rows_but_must_fit(boosted: Scorer, logistic: Scorer) -> None:
     for scorer in (boosted, logistic):
         empty = scorer.score(FRAME.iloc[:0], top=5)
-        assert (len(empty), list(empty.columns)) == (0, ["risk", "flagged", "threshold", "top_features"])
-        assert empty.dtypes.astype(str).to_list() == ["float64", "bool", "float64", "object"]
+        assert (len(empty), list(empty.columns)) == (0, ["risk", "flagged", "threshold", "top_features", "moments"])
+        assert empty.dtypes.astype(str).to_list() == ["float64", "bool", "float64", "object", "object"]
         with pytest.raises(FeatureMismatchError, match="missing features: age"):
             scorer.score(FRAME.iloc[:0].drop(columns="age"))
 
@@ -126,9 +128,11 @@ def test_an_unknown_kind_of_model_is_refused(boosted: Scorer, tmp_path: Path) ->
 def test_what_is_logged_comes_back(which: str, registry: Registry, request: pytest.FixtureRequest) -> None:
     scorer = request.getfixturevalue(which)
     made = log(registry, scorer, which)
-    loaded = registry.load(which, "challenger")
+    loaded = registry.load(which, made.version)
     assert (loaded.version, loaded.run_id, loaded.tags["window"]) == (made.version, made.run_id, "48")
-    assert registry.load(which, made.version).run_id == made.run_id
+    assert registry.document(made.run_id, "trials") == [{"C": 0.1}]
+    with pytest.raises(LookupError, match="keeps no patients"):
+        registry.document(made.run_id, "patients")
     pd.testing.assert_frame_equal(loaded.scorer.score(FRAME, top=5), scorer.score(FRAME, top=5))
     assert loaded.scorer.model.schema == SCHEMA
 
@@ -159,28 +163,71 @@ def test_mlflow_serves_the_same_risks(which: str, registry: Registry, request: p
         served.predict(FRAME.drop(columns="age"))
 
 
-def test_promotion_keeps_the_better_model_and_its_reasons(registry: Registry, boosted: Scorer) -> None:
+def aliases(registry: Registry, name: str) -> dict[str, int]:
+    return {alias: one.version for one in registry.versions(name) for alias in one.aliases}
+
+
+def test_a_decision_is_kept_with_its_reasons_and_sets_the_aliases(registry: Registry, boosted: Scorer) -> None:
     name = "promotion"
-    assert registry.champion(name) is None
+    assert (registry.champion(name), registry.has_champion(name), registry.history(name)) == (None, False, [])
     with pytest.raises(LookupError, match="no model 'promotion' champion"):
         registry.load(name)
-    first = log(registry, boosted, name)
-    assert registry.promote(first, None)
-    assert registry.load(name).version == first.version
+    first, second, third = (log(registry, boosted, name) for _ in range(3))
+    assert aliases(registry, name) == {}
+    registry.decide(first, Decision("promoted", ("the first champion", "its risks are true")), "ada")
+    registry.decide(second, Decision("refused", ("worse",), {"difference_auroc": Interval(-0.1, -0.2, -0.05)}), "ada")
+    assert aliases(registry, name) == {"champion": first.version, "challenger": second.version}
+    refused = registry.find(name, str(second.version))
+    assert (refused.tags["decision"], refused.tags["decision_reason"]) == ("refused", "worse")
+    assert refused.tags["decided_by"] == "ada"
+    assert refused.figures["difference_auroc_low"] == -0.2
+    registry.decide(third, Decision("promoted", ("not worse",)), "bob")
+    assert aliases(registry, name) == {"champion": third.version, "challenger": second.version}
+    assert [(one.version, one.how, one.by, one.reason) for one in registry.history(name)] == [
+        (first.version, "gate", "ada", "the first champion; its risks are true"),
+        (third.version, "gate", "bob", "not worse"),
+    ]
 
-    second = log(registry, boosted, name)
-    risks = boosted.score(FRAME)["risk"]
-    noise = np.random.default_rng(0).uniform(size=len(risks))
-    worse = paired_differences(LABELS, noise, risks, 0.5, 0.5, resamples=20)
-    assert not registry.promote(second, worse)
-    assert registry.load(name).version == first.version
-    assert registry.load(name, "challenger").tags["promoted"] == "false"
-    reason = registry.load(name, "challenger").tags["promotion_reason"]
-    assert reason.startswith("worse than the champion on the same rows: AUROC -")
 
-    equal = paired_differences(LABELS, risks, risks, 0.5, 0.5, resamples=20)
-    assert registry.promote(second, equal)
-    assert registry.load(name).version == second.version
+def test_a_person_s_appointment_is_kept_and_ends_the_challenge(registry: Registry, boosted: Scorer) -> None:
+    name = "appointed"
+    first, second = (log(registry, boosted, name) for _ in range(2))
+    registry.decide(first, Decision("promoted", ("the first champion",)), "ada")
+    registry.decide(second, Decision("refused", ("worse",)), "ada")
+    appointment = Appointment(second.version, "person", "bob", "2026-01-01T00:00:00+00:00", "we know better" * 1000)
+    registry.appoint(name, appointment)
+    assert aliases(registry, name) == {"champion": second.version}
+    assert registry.history(name)[-1].reason == appointment.reason[:REASON_LENGTH], "as much as the registry can hold"
+    with pytest.raises(LookupError, match="no model 'appointed' version 9"):
+        registry.appoint(name, Appointment(9, "person", "bob", "", ""))
+    assert len(registry.history(name)) == 2
+
+
+def test_a_champion_from_before_any_history_can_be_gone_back_to(registry: Registry, boosted: Scorer) -> None:
+    name = "before"
+    first, second = (log(registry, boosted, name) for _ in range(2))
+    with registry._active() as client:
+        client.set_registered_model_alias(name, "champion", str(first.version))
+    assert [(one.version, one.how) for one in registry.history(name)] == [(first.version, "before")]
+    registry.appoint(name, Appointment(second.version, "person", "bob", "", ""))
+    assert [(one.version, one.how) for one in registry.history(name)] == [
+        (first.version, "before"),
+        (second.version, "person"),
+    ]
+
+
+def test_versions_are_found_by_number_alias_and_run(registry: Registry, boosted: Scorer) -> None:
+    name = "found"
+    assert registry.versions(name) == []
+    first, second = (log(registry, boosted, name) for _ in range(2))
+    registry.decide(first, Decision("promoted", ("the first champion",)), "ada")
+    assert [one.version for one in registry.versions(name)] == [second.version, first.version]
+    for which in (str(first.version), "champion", first.run_id):
+        assert registry.find(name, which).version == first.version
+    with pytest.raises(LookupError, match="no model 'found' 7"):
+        registry.find(name, "7")
+    registry.record(first.run_id, {"late": Interval(0.5, 0.4, 0.6)})
+    assert registry.find(name, "champion").figures["late_high"] == 0.6
 
 
 def test_newest_gives_one_version_a_kind(registry: Registry, boosted: Scorer, logistic: Scorer) -> None:
@@ -248,3 +295,35 @@ def test_the_threshold_is_chosen_without_test_rows() -> None:
 
 def test_code_version_is_the_commit_or_the_package_s(tmp_path: Path) -> None:
     assert code_version(tmp_path) in {"0.1.0", "unknown"}
+
+
+def test_unity_catalog_is_asked_for_no_order_and_for_each_versions_tags(
+    registry: Registry, logistic: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its search of versions refuses an order and gives no tags; its tags have keys and texts of a narrower kind."""
+    for _ in range(3):
+        log(registry, logistic, "in_unity_catalog")
+    search, tag = mlflow.MlflowClient.search_model_versions, mlflow.MlflowClient.set_model_version_tag
+    named: dict[str, str] = {}
+
+    def as_there(client: mlflow.MlflowClient, filter_string: str, order_by: object = None) -> list[ModelVersion]:
+        assert order_by is None
+        found = search(client, filter_string, order_by=["version_number ASC"])
+        return [ModelVersion(v.name, v.version, v.creation_timestamp, run_id=v.run_id, tags=[]) for v in found]
+
+    def noted(client: mlflow.MlflowClient, name: str, version: str, key: str, value: str) -> None:
+        named[key] = value
+        tag(client, name, version, key, value)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_model_versions", as_there)
+    monkeypatch.setattr(mlflow.MlflowClient, "set_model_version_tag", noted)
+    monkeypatch.setattr("models.registry.UNITY", registry.registry_uri)
+    assert [one.version for one in registry.versions("in_unity_catalog")] == [3, 2, 1]
+    assert {one.tags["kind"] for one in registry.versions("in_unity_catalog")} == {"logistic"}
+    assert {kind: one.version for kind, one in registry.newest("in_unity_catalog").items()} == {"logistic": 3}
+    one = log(registry, logistic, "in_unity_catalog")
+    registry.appoint(one.name, Appointment(one.version, "promoted", "someone", "2026-01-01T00:00:00+00:00", "x" * 9000))
+    with registry._active() as client:
+        named |= client.get_registered_model(one.name).tags
+    assert len(named) > 4
+    assert all(not set(key) & set(".,-=/:") and len(value) <= 1000 for key, value in named.items()), named
