@@ -3,6 +3,9 @@
 Silva et al., Comput Cardiol 39:245-248 (2012); https://physionet.org/content/challenge-2012/1.0.0/. A record is a file
 `<RecordID>.txt` of lines `Time,Parameter,Value`: descriptors at 00:00 among measurements. -1 stands for missing in
 the descriptors Height, Gender and Weight and in the outcomes. `challenge2012_records` reads the records.
+
+A set is known by its letter wherever it lies below the raw folder, so that one more can be dropped beside the others.
+Records whose outcomes are not there (yet) are stays without a label.
 """
 
 from lakehouse.rawfiles import LINEAGE, PARSED
@@ -24,12 +27,13 @@ MEASUREMENTS = Table(
     raw=Raw(
         source="challenge2012",
         patterns=(
-            r"(?P<folder>(?:.+/)?)(?P<part>set-[a-z])\.(?:tar\.gz|tgz|tar)",
-            r"(?P<folder>(?:.+/)?)(?P<part>set-[a-z]/\d+)\.txt",
+            r"(?:.+/)?(?P<part>set-[a-z])\.(?:tar\.gz|tgz|tar)",
+            r"(?:.+/)?(?P<part>set-[a-z]/\d+)\.txt",
         ),
         reader="challenge2012_records",
         looks_like="set-?.tar.gz or set-?/*.txt",
         path_columns=(("record_set", r"set-([a-z])(?:\.t|/)"),),
+        patient="record_id",
     ),
     description="One row a line of a record, header apart.",
 )
@@ -50,10 +54,12 @@ OUTCOMES = Table(
     rules=(PARSED,),
     raw=Raw(
         source="challenge2012",
-        patterns=(r"(?P<folder>(?:.+/)?)outcomes-(?P<part>[a-z])\.(?:txt|csv)",),
+        patterns=(r"(?:.+/)?outcomes-(?P<part>[a-z])\.(?:txt|csv)",),
         looks_like="Outcomes-?.txt",
         path_columns=(("record_set", r"outcomes-([a-z])\."),),
         min_rows=1,
+        optional=True,
+        patient="record_id",
     ),
     description="One row a record: how the stay ended.",
 )

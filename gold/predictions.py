@@ -22,6 +22,8 @@ def predictions_table(task: str, outcome: str) -> Table:
             threshold DOUBLE NOT NULL COMMENT 'risk from which a stay is flagged',
             top_features ARRAY<STRUCT<feature STRING, value DOUBLE, contribution DOUBLE>> COMMENT
                 'features that moved this risk most, largest first; contribution in log odds',
+            moments ARRAY<STRUCT<channel STRING, hour INT, value DOUBLE, contribution DOUBLE>> COMMENT
+                'channels by hour that moved this risk most, largest first; a channel''s hours sum to its contribution',
             model_name STRING NOT NULL COMMENT 'registered model',
             model_version INT NOT NULL COMMENT 'its version in the registry',
             run_id STRING NOT NULL COMMENT 'tracking run that trained it',

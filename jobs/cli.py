@@ -9,8 +9,12 @@ import typer
 from rich.markup import escape
 
 from jobs.console import messages, results
-from jobs.context import Context
-from lakehouse.errors import LakehouseError, one_sentence
+from jobs.modelling import add as add_modelling
+from jobs.operations import add as add_operations
+from jobs.options import Engine, Env, LakeDir, Only, Profile, RawDir, TaskName, audit, context_of
+from jobs.privacy.verbs import add as add_privacy
+from jobs.report.verbs import add as add_report
+from lakehouse.errors import ConfigError, LakehouseError, one_sentence
 from lakehouse.settings import PREFIX, load_settings, origins
 
 app = typer.Typer(
@@ -21,25 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Env = Annotated[str | None, typer.Option(help="Environment: conf/<env>.yml applies.", show_default=False)]
-Engine = Annotated[str | None, typer.Option(help="sail (embedded), spark (JVM) or databricks.", show_default=False)]
-LakeDir = Annotated[Path | None, typer.Option("--lake", help="Folder of the lake.", show_default=False)]
-RawDir = Annotated[Path | None, typer.Option("--raw", help="Folder of the raw files.", show_default=False)]
-Only = Annotated[str | None, typer.Option(help="Just this table, source or question.", show_default=False)]
-Profile = Annotated[
-    str | None, typer.Option(help="How thoroughly models are trained: default, quick, thorough.", show_default=False)
-]
-TaskName = Annotated[str, typer.Option("--task", help="Clinical question: a file of conf/tasks.")]
 
-
-def _context(
-    env: str | None = None,
-    engine: str | None = None,
-    lake: Path | None = None,
-    raw: Path | None = None,
-    profile: str | None = None,
-) -> Context:
-    return Context.of(load_settings(env=env, engine=engine, lake=lake, raw=raw, profile=profile))
+@app.callback()
+def _invoked(context: typer.Context) -> None:
+    context.call_on_close(lambda: audit(context.invoked_subcommand or ""))
 
 
 @app.command()
@@ -52,10 +41,11 @@ def run(
     profile: Profile = None,
 ) -> None:
     """The whole job: ingest, refine, featurize, train, score."""
-    context = _context(env, engine, lake, raw, profile)  # first: what is wrong with settings is said at once
+    context = context_of(env, engine, lake, raw, profile)  # first: what is wrong with settings is said at once
     from jobs.run import run as job  # noqa: PLC0415  (each verb imports its own job, so that `ehr sql` starts fast)
 
-    job(context, task)
+    with context.writing("run"):
+        job(context, task)
 
 
 @app.command()
@@ -63,7 +53,9 @@ def ingest(raw: RawDir = None, lake: LakeDir = None, engine: Engine = None, env:
     """Raw files into bronze: reads what is new or changed."""
     from jobs.ingest import ingest as job  # noqa: PLC0415
 
-    job(_context(env, engine, lake, raw), only)
+    context = context_of(env, engine, lake, raw)
+    with context.writing("ingest"):
+        job(context, only)
 
 
 @app.command()
@@ -71,7 +63,9 @@ def refine(lake: LakeDir = None, engine: Engine = None, env: Env = None, only: O
     """Bronze into silver: one clinical model for all sources."""
     from jobs.refine import refine as job  # noqa: PLC0415
 
-    job(_context(env, engine, lake), only)
+    context = context_of(env, engine, lake)
+    with context.writing("refine"):
+        job(context, only)
 
 
 @app.command()
@@ -79,44 +73,67 @@ def featurize(lake: LakeDir = None, engine: Engine = None, env: Env = None, only
     """Silver into gold: cohorts, features and sequences."""
     from jobs.featurize import featurize as job  # noqa: PLC0415
 
-    job(_context(env, engine, lake), only)
-
-
-@app.command()
-def train(lake: LakeDir = None, env: Env = None, task: TaskName = "mortality", profile: Profile = None) -> None:
-    """Tunes and fits the task's models, registers the best as challenger, promotes it where it earns it."""
-    context = _context(env, None, lake, profile=profile)
-    from jobs.train import train as job  # noqa: PLC0415
-
-    job(context, task)
+    context = context_of(env, engine, lake)
+    with context.writing("featurize"):
+        job(context, only)
 
 
 @app.command()
 def evaluate(
     lake: LakeDir = None,
+    engine: Engine = None,
     env: Env = None,
     task: TaskName = "mortality",
     protocol: Annotated[
         str | None,
-        typer.Option(help="Train anew by a protocol of the task's file, and keep nothing.", show_default=False),
+        typer.Option(
+            help="Train anew by a protocol of the task's file; no registered model changes.", show_default=False
+        ),
     ] = None,
+    external: Annotated[bool, typer.Option("--external", help="The champion on stays of other sources.")] = False,
+    subgroups: Annotated[
+        bool, typer.Option("--subgroups", help="Also by gender, age, kind of ICU and source.")
+    ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Also classification report, calibration by tenths, decision curve.")
+    ] = False,
     profile: Profile = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep the figures in MLflow and in the table of evaluations.")] = True,
 ) -> None:
-    """Held-out figures of the task's latest models, with bootstrap confidence intervals."""
-    context = _context(env, None, lake, profile=profile)
+    """Figures of the task's latest models on held-out stays, with bootstrap intervals and paired differences."""
+    context = context_of(env, engine, lake, profile=profile)
+    from jobs.evaluate import Asked  # noqa: PLC0415
     from jobs.evaluate import evaluate as job  # noqa: PLC0415
 
-    job(context, task, as_json=json, protocol=protocol)
+    job(context, task, Asked(protocol, external, subgroups, report, json, keep))
 
 
 @app.command()
 def score(lake: LakeDir = None, engine: Engine = None, env: Env = None, task: TaskName = "mortality") -> None:
     """Scores the cohort with the champion and merges the predictions table."""
-    context = _context(env, engine, lake)
+    context = context_of(env, engine, lake)
     from jobs.score import score as job  # noqa: PLC0415
 
-    job(context, task)
+    with context.writing("score"):
+        job(context, task)
+
+
+@app.command()
+def explain(
+    stay: Annotated[str, typer.Argument(help="A stay of the cohort, as its stay_id.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Draw it as well: a .png, .svg or .html file.", show_default=False)
+    ] = None,
+    lake: LakeDir = None,
+    env: Env = None,
+    task: TaskName = "mortality",
+) -> None:
+    """Why a stay has its risk: reasons, hours and the course that they were read from."""
+    context = context_of(env, None, lake)
+    from jobs.explain import explain as job  # noqa: PLC0415
+
+    job(context, task, stay, out)
 
 
 @app.command()
@@ -126,15 +143,18 @@ def sql(
     engine: Annotated[str, typer.Option(help="duckdb, or sail, spark, databricks.")] = "duckdb",
     output: Annotated[str, typer.Option(help="table, csv, json or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="File to write instead of the screen.", show_default=False)] = None,
+    as_of: Annotated[str | None, typer.Option(help="The lake as this run left it.", show_default=False)] = None,
     env: Env = None,
 ) -> None:
     """Queries the lake: DuckDB over the Delta folders, or a Spark engine."""
     from jobs import sql as job  # noqa: PLC0415
 
     if engine == "duckdb":
-        result = job.query_duckdb(_context(env, None, lake).lake, query)
+        result = job.query_duckdb(context_of(env, None, lake).lake, query, as_of)
+    elif as_of is not None:
+        raise ConfigError("--as-of needs the engine duckdb.")
     else:
-        result = job.query_spark(_context(env, "sail" if engine == "spark-connect" else engine, lake), query)
+        result = job.query_spark(context_of(env, "sail" if engine == "spark-connect" else engine, lake), query)
     job.write(result, job.checked_format(output), out)
 
 
@@ -143,7 +163,7 @@ def tables(lake: LakeDir = None, env: Env = None) -> None:
     """Every table: rows, version, size, quarantined rows, last run."""
     from jobs.tables import tables as job  # noqa: PLC0415
 
-    results().print(job(_context(env, None, lake)))
+    results().print(job(context_of(env, None, lake)))
 
 
 @app.command()
@@ -155,7 +175,7 @@ def reconcile(
     """Where every row of every input went: written, merged, left out or quarantined, and why."""
     from jobs.reconcile import reconcile as job  # noqa: PLC0415
 
-    job(_context(env, None, lake), markdown=markdown)
+    job(context_of(env, None, lake), markdown=markdown)
 
 
 @app.command()
@@ -175,7 +195,7 @@ def generate(
     """Raw files of all sources in their published formats, made up."""
     from jobs.generate import generate as job  # noqa: PLC0415
 
-    job(_context(), out, patients, seed)
+    job(context_of(), out, patients, seed)
 
 
 @app.command()
@@ -187,7 +207,7 @@ def download(
     """Fetches a source from PhysioNet: resumable, checksums verified."""
     from jobs.download import download as job  # noqa: PLC0415
 
-    job(_context(env), source, out)
+    job(context_of(env), source, out)
 
 
 @app.command()
@@ -202,10 +222,19 @@ def config(lake: LakeDir = None, raw: RawDir = None, engine: Engine = None, env:
     results().print(view)
 
 
+add_modelling(app)
+add_operations(app)
+add_privacy(app)
+add_report(app)
+
+
 def main() -> None:
     """Entry point; also of `spark-submit` and of a Databricks wheel task."""
     try:
         app(standalone_mode=True)
+    except SystemExit as end:
+        if end.code:  # Databricks takes any exit of a wheel task for a failure, that of success too
+            raise
     except LakehouseError as error:
         _end(str(error), error.exit_code)
     except Exception as error:

@@ -1,114 +1,129 @@
-"""Held-out figures: of a question's registered models, or of a protocol that trains anew and keeps nothing."""
+"""Judges a question's models: those of the registry on held-out or foreign stays, or models of a protocol, trained
+anew."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import numpy as np
 
 from jobs.console import results
 from jobs.context import Context
-from jobs.fitting import fit_models, needs_sequences
+from jobs.evaluations import Evaluation, document, keep
+from jobs.judging import Part, attributes_of, baselines, check_outcomes, judged, measure, title_of
 from jobs.matrix import Matrix, load_matrix
-from jobs.progress import ModelProgress
-from jobs.train import check_rows, figures_table, held_out, held_out_figures, open_registry
+from jobs.protocols import by_protocol
+from jobs.registry import open_registry
+from jobs.reports import print_measured
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.settings import check_keys
-from lakehouse.tasks import Split, Task, load_task
-from models import stack
-from models.bootstrap import Interval, intervals
-from models.features import FeatureMismatchError
-from models.metrics import choose_threshold
+from lakehouse.tasks import Task, load_task
+from models.features import Kind
+from models.provenance import patient_digest
+from models.registry import RegisteredModel, Registry
 
-Figures = dict[str, dict[str, Interval]]
+REGISTERED = "registered"
 
 
-def evaluate(context: Context, task_name: str, as_json: bool = False, protocol: str | None = None) -> None:
-    """Prints the figures of each model with bootstrap intervals."""
+@dataclass(frozen=True)
+class Asked:
+    """What of an evaluation is wanted. `protocol`: train anew by it; `external`: stays of other sources."""
+
+    protocol: str | None = None
+    external: bool = False
+    subgroups: bool = False
+    report: bool = False
+    as_json: bool = False
+    keep: bool = True
+
+
+def evaluate(context: Context, task_name: str, asked: Asked | None = None) -> None:
+    """Prints each model's figures with bootstrap intervals, and keeps them in MLflow and the table of evaluations."""
+    asked = asked or Asked()
     task = load_task(task_name, context.settings.profile)
-    matrix = load_matrix(context.lake, task, sequences=needs_sequences(task))
-    if protocol is None:
-        rows = matrix.part("test")
-        sets = f"train {', '.join(task.split.train)}, test {', '.join(task.split.test)}"
-        split = sets if task.split.by == "record_set" else "patients by hash"
-        parts = {
-            f"{split}; {held_out(rows, task)}": {
-                **_baselines(context, task, matrix),
-                **_registered(context, task, rows),
-            }
-        }
+    if asked.protocol and asked.external:
+        raise ConfigError("--external judges the registered champion: it goes with no --protocol.")
+    if asked.protocol:
+        check_keys([asked.protocol], task.protocols, f"protocols of conf/tasks/{task.name}.yml")
+        parts = by_protocol(context, task, asked.protocol)
     else:
-        check_keys([protocol], task.protocols, f"protocols of conf/tasks/{task.name}.yml")
-        parts = _by_protocol(context, task, matrix, task.protocols[protocol])
-    if as_json:
-        plain: dict[str, Any] = {
-            title: {name: {k: f._asdict() for k, f in figures.items()} for name, figures in models.items()}
-            for title, models in parts.items()
-        }
-        print(json.dumps({"task": task.name, "at": datetime.now(UTC).isoformat(), "figures": plain}, indent=2))
-        return
-    for title, models in parts.items():
-        results().print(figures_table(models, f"{task.name}: {title}; 95 % intervals"))
+        parts = external(context, task) if asked.external else registered(context, task)
+    found = []
+    for part in parts:
+        with context.console.status(f"{part.n:,} stays, {len(part.models)} models: 1,000 resamples"):
+            groups = attributes_of(context.lake, part.rows) if asked.subgroups or asked.as_json else None
+            found.append(measure(part, context.settings.seed, groups))
+    evaluation = Evaluation(context.run_id, task, asked.protocol or REGISTERED, datetime.now(UTC), found)
+    if asked.as_json:
+        print(json.dumps(document(evaluation), indent=2, allow_nan=False))
+    else:
+        print_measured(results(), task, found, subgroups=asked.subgroups, report=asked.report)
+    if asked.keep and (table := keep(context, evaluation)):
+        context.console.print(f"kept in MLflow and in {table} as evaluation {evaluation.id}")
 
 
-def _registered(context: Context, task: Task, rows: Matrix) -> Figures:
-    """The newest version of each registered model on the test rows."""
-    newest = open_registry(context, task).newest(task.name)
-    if not newest:
-        raise ModelError(f"no model of {task.name} is registered: run ehr train first.")
-    found = {}
-    for name, model in newest.items():
-        try:
-            found[f"{name} v{model.version}"] = held_out_figures(model.scorer, rows, context.settings.seed)
-        except FeatureMismatchError as error:
-            raise ModelError(
-                f"{name} version {model.version} does not fit the features: {error}. Run ehr train."
-            ) from None
-    return found
+def registered(context: Context, task: Task) -> list[Part]:
+    """The newest version of each registered model, the champion and the clinical scores on the test stays."""
+    registry, champion = _champion(context, task)
+    with context.console.status("loading features and models"):
+        newest = registry.newest(context.settings.model_name(task.name))
+        by_version = {model.version: model for model in (champion, *newest.values())}
+        models = [by_version[version] for version in sorted(by_version)]
+        matrix = _matrix(context, task, models)
+    rows = _unseen(context, registry, models, matrix.part("test"))
+    check_outcomes(rows, task, "test split")
+    by_set = f"train {'+'.join(task.split.train)}, test {'+'.join(task.split.test)}"
+    title = title_of(by_set if task.split.by == "record_set" else "patients by hash", rows, task)
+    own = {model.version: judged(model, rows) for model in models}
+    everyone = (*baselines(task, matrix.part("train"), rows), *own.values())
+    return [Part("test", title, rows, everyone, own[champion.version].name)]
 
 
-def _by_protocol(context: Context, task: Task, matrix: Matrix, split: Split) -> dict[str, Figures]:
-    """Trains by a split of its own: out-of-fold figures of the training rows, and those of the test rows if any."""
-    train_rows, test_rows = (_of_sets(matrix, sets) for sets in (split.train, split.test))
-    check_rows(task, train_rows, test_rows if split.test else train_rows)
-    folder = context.settings.lake.resolve() / "mlflow"
-    settings = context.settings.model_copy(update={"lake": folder / "protocols"})
-    with ModelProgress(context.console, list(task.models)) as progress:
-        fitted = fit_models(task, train_rows, settings, progress)
-    y, seed = train_rows.outcomes, context.settings.seed
-    inside = {
-        name: intervals(y, one.out_of_fold, one.scorer.threshold, patients=train_rows.patient, seed=seed)
-        for name, one in fitted.items()
-    }
-    parts = {f"out of fold on {'+'.join(split.train)}; {held_out(train_rows, task)}": inside}
-    if split.test:
-        outside = {name: held_out_figures(one.scorer, test_rows, seed) for name, one in fitted.items()}
-        parts[f"{'+'.join(split.train)} to {'+'.join(split.test)}; {held_out(test_rows, task)}"] = outside
+def external(context: Context, task: Task) -> list[Part]:
+    """The champion and the clinical scores on stays of sources that it was neither trained nor tested on, by source."""
+    registry, champion = _champion(context, task)
+    with context.console.status("loading features"):
+        matrix = _matrix(context, task, [champion])
+    foreign = _unseen(context, registry, [champion], matrix.part("external"))
+    if foreign.label.empty:
+        raise ConfigError(
+            f"task {task.name} has no labelled external stay: every stay is in its train or test split "
+            f"(split in conf/tasks/{task.name}.yml)."
+        )
+    parts = []
+    for source in sorted(foreign.cohort["source"].unique()):
+        rows = foreign.rows((foreign.cohort["source"] == source).to_numpy())
+        one = judged(champion, rows)
+        title = title_of(f"external, {source}", rows, task)
+        everyone = (*baselines(task, matrix.part("train"), rows), one)
+        parts.append(Part("external", title, rows, everyone, one.name, subgroup=f"source={source}"))
     return parts
 
 
-def _of_sets(matrix: Matrix, sets: tuple[str, ...]) -> Matrix:
-    labelled = matrix.label.notna() & matrix.cohort["record_set"].isin(list(sets))
-    return matrix.rows(labelled.to_numpy())
+def _champion(context: Context, task: Task) -> tuple[Registry, RegisteredModel]:
+    registry = open_registry(context, task)
+    champion = registry.champion(context.settings.model_name(task.name))
+    if champion is None:
+        raise ModelError(f"no model of {task.name} is registered: run ehr train first.")
+    return registry, champion
 
 
-def _baselines(context: Context, task: Task, matrix: Matrix) -> Figures:
-    """Clinical scores as risks: one calibrated column each, a missing score at the training rows' median."""
-    train_rows, test_rows = matrix.part("train"), matrix.part("test")
-    found = {}
-    for name in task.baselines:
-        if name not in matrix.features:
-            raise ConfigError(f"baseline {name} of conf/tasks/{task.name}.yml is no feature.")
-        scale = np.nanmax(train_rows.features[name]) + 1
-        # A score within (0, 1) orders rows as the score does; the fitted weights make it a risk.
-        shares = [
-            (rows.features[name].fillna(train_rows.features[name].median()).to_numpy() + 0.5) / scale
-            for rows in (train_rows, test_rows)
-        ]
-        weights, intercept = stack.fit_weights(shares[0][:, None], train_rows.outcomes)
-        inside, outside = (stack.weighed(share[:, None], weights, intercept) for share in shares)
-        threshold = choose_threshold(train_rows.outcomes, inside)
-        found[name] = intervals(
-            test_rows.outcomes, outside, threshold, patients=test_rows.patient, seed=context.settings.seed
-        )
-    return found
+def _matrix(context: Context, task: Task, models: Sequence[RegisteredModel]) -> Matrix:
+    reads_events = any(model.scorer.model.schema.of(Kind.SERIES) for model in models)
+    return load_matrix(context.lake, task, sequences=reads_events)
+
+
+def _unseen(context: Context, registry: Registry, models: Sequence[RegisteredModel], rows: Matrix) -> Matrix:
+    """The stays of patients on whom none of the models was trained, perhaps under another split than today's."""
+    seen: set[str] = set()
+    for model in models:
+        try:
+            seen |= set(registry.document(model.run_id, "patients"))
+        except LookupError:
+            context.console.print(f"[yellow]version {model.version} does not say whom it was trained on[/]")
+    trained_on = rows.patient.map(patient_digest).isin(seen).to_numpy(dtype=bool)
+    if trained_on.any():
+        number = f"{int(trained_on.sum()):,} of {len(trained_on):,}"
+        context.console.print(f"[yellow]without {number} stays, on whose patients a model was trained[/]")
+    return rows.rows(~trained_on)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jobs.matrix import Matrix
+from jobs.progress import Doing
 from lakehouse.errors import ConfigError
-from lakehouse.reference import read_dictionary
 from lakehouse.settings import Settings
 from lakehouse.tasks import Task
 from models import boosting, linear, stack
@@ -19,9 +19,10 @@ from models.metrics import choose_threshold
 from models.scorer import Scorer
 from models.sequence import model as sequence
 from models.sequence.events import COLUMNS
+from models.sequence.folds import Told
 from models.splits import patient_folds
 from models.stack import StackedModel
-from models.tuning import Budget
+from models.tuning import Budget, Tried
 
 FOLDS = 5
 
@@ -39,10 +40,12 @@ class Fitted:
     seconds: float
 
 
-def fit_models(
-    task: Task, rows: Matrix, settings: Settings, note: Callable[[str, Fitted | None], None] = lambda _n, _f: None
-) -> dict[str, Fitted]:
-    """The task's models by name, in its order; `note` hears a name when its turn comes, the model when it is done."""
+Note = Callable[[str, Fitted | Doing | None], None]
+
+
+def fit_models(task: Task, rows: Matrix, settings: Settings, note: Note = lambda _n, _f: None) -> dict[str, Fitted]:
+    """The task's models by name, in its order; `note` hears a name when its turn comes, then what it is doing, and the
+    model when it is done."""
     folds = patient_folds(rows.outcomes, rows.patient, FOLDS, settings.seed)
     trained: dict[str, Trained] = {}
     fitted: dict[str, Fitted] = {}
@@ -56,7 +59,7 @@ def fit_models(
             parameters: dict[str, Any] = {"members": list(members)}
             trials: list[dict[str, Any]] = []
         else:
-            trained[name] = _train(name, spec, rows, folds, settings)
+            trained[name] = _train(name, spec, rows, folds, settings, note)
             members = {name: trained[name]}
             parameters, trials = trained[name].parameters, trained[name].trials
         scorer, out_of_fold = _stacked(members, rows, folds)
@@ -83,7 +86,7 @@ def _stacked(members: Mapping[str, Trained], rows: Matrix, folds: Ints) -> tuple
     return Scorer(model, choose_threshold(rows.outcomes, out_of_fold)), out_of_fold
 
 
-def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settings: Settings) -> Trained:
+def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settings: Settings, note: Note) -> Trained:
     """The model of one kind, tuned and fitted on training rows alone."""
     match kind_of(name, spec):
         case "logistic":
@@ -103,9 +106,11 @@ def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settin
                 space=spec["space"],
                 budget=budget,
                 defaults={**boosting.DEFAULTS, **spec.get("defaults", {})},
+                parallel_trees=spec.get("parallel_trees", 1),
                 seed=settings.seed,
                 threads=settings.cores,
                 storage=f"sqlite:///{studies}",
+                told=lambda tried: note(name, _searching(tried)),
             )
         case "sequence":
             features = rows.with_sequences()
@@ -114,12 +119,26 @@ def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settin
                 rows.outcomes,
                 folds,
                 describe(features, series=COLUMNS),
-                dictionary=read_dictionary("conf.concepts"),
+                dictionary=rows.concepts,
                 settings={part: spec[part] for part in ("layout", "network", "training") if part in spec},
                 patients=rows.patient,
                 seed=settings.seed,
                 processes=settings.cores,
                 checkpoints=settings.lake.resolve() / "mlflow" / "checkpoints" / name,
+                told=lambda step: note(name, _learning(step)),
             )
         case kind:
             raise ConfigError(f"model {name}: type {kind!r} is none of logistic, xgboost, sequence, stack.")
+
+
+def _searching(tried: Tried) -> Doing:
+    best = "none yet" if tried.best is None else f"{tried.best:.4f}"
+    return Doing(f"trial {tried.number} of {tried.trials}, best log loss {best}", tried.left, True)
+
+
+def _learning(step: Told) -> Doing:
+    at = step.progress
+    network = f", network {step.network + 1} of {step.networks}" if step.networks > 1 else ""
+    validation = "" if at.validation is None else f", validation {at.validation:.4f}"
+    text = f"fold {step.fold + 1} of {step.folds}{network}, epoch {at.epoch} of {at.epochs}, loss {at.loss:.4f}"
+    return Doing(text + validation, step.left, at.epoch == at.epochs)

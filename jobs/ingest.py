@@ -2,6 +2,7 @@
 
 from jobs.context import Context, check_only
 from jobs.progress import StageProgress
+from lakehouse.forgotten import Forgotten
 from lakehouse.ingestion import Ingestion
 from lakehouse.ledger import Outcome
 from lakehouse.rawfiles import Inventory
@@ -16,7 +17,13 @@ def ingest(context: Context, only: str | None = None) -> list[Outcome]:
     context.console.print("[bold]ingest: raw files to bronze")
     with StageProgress(context.console, [t.name for t in tables.raw_tables()]) as progress:
         ingestion = Ingestion(
-            context.lake, tables, context.ledger, context.run_id, context.settings.cores, listener=progress
+            context.lake,
+            tables,
+            context.ledger,
+            context.run_id,
+            context.settings.cores,
+            forgotten=Forgotten.of(context.lake, context.settings.pseudonym_key),
+            listener=progress,
         )
         outcomes = ingestion.run(inventory, only)
     if all(outcome.status == "unchanged" for outcome in outcomes):

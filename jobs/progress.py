@@ -1,8 +1,10 @@
 """What a person sees of a long run: the table at work with its seconds, a line when it ends, a summary at the end."""
 
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,9 +13,7 @@ from rich.table import Table as RichTable
 
 from lakehouse.ledger import Outcome
 
-if TYPE_CHECKING:
-    from jobs.fitting import Fitted
-
+QUIET = 30.0  # seconds between two lines of a training, in a log
 _MARKS = {"built": "[green]✓", "unchanged": "[dim]=", "skipped": "[dim]-", "failed": "[red]✗"}
 
 
@@ -68,15 +68,62 @@ class StageProgress(_Spinner):
         return f"  {_MARKS[outcome.status]}[/] {escape(f'{outcome.node:<42}')} {rows} {seconds}{extra}{note}"
 
 
-class ModelProgress(_Spinner):
-    """The progress of a training: a line when a model is done."""
+@dataclass(frozen=True)
+class Doing:
+    """Where a model's training is: in words, seconds left (at most), and whether a part of it has just been done."""
 
-    def __call__(self, name: str, fitted: "Fitted | None") -> None:
-        if fitted is None:
+    text: str
+    left: float
+    part_done: bool
+
+
+class Done(Protocol):
+    """A model that is fitted: what was tried for it, and how long that took."""
+
+    @property
+    def trials(self) -> list[dict[str, Any]]: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class ModelProgress(_Spinner):
+    """The progress of a training: where it is, with its loss and the time left, and a line when a model is done.
+
+    Where there is no terminal, a long training says in between that it lives: a line when a fold or a trial ends, no
+    more often than every QUIET seconds.
+    """
+
+    def __init__(self, console: Console, names: Sequence[str] = ()) -> None:
+        super().__init__(console, names)
+        self._spoken = time.monotonic()
+
+    def __call__(self, name: str, news: Done | Doing | None) -> None:
+        if news is None:
             self._show(name)
-            return
-        tried = f"{len(fitted.trials):>3} trials" if fitted.trials else " " * 10
-        self._console.print(f"  {_MARKS['built']}[/] {name:<12} {tried} {fitted.seconds:8.1f} s")
+        elif isinstance(news, Doing):
+            self._doing(name, news)
+        else:
+            tried = f"{len(news.trials):>3} trials" if news.trials else " " * 10
+            self._print(f"  {_MARKS['built']}[/] {name:<12} {tried} {news.seconds:8.1f} s")
+
+    def _doing(self, name: str, news: Doing) -> None:
+        text = f"{name}: {news.text}, {remaining(news.left)}"
+        if self._console.is_terminal:
+            if self._task is not None:
+                self._progress.update(self._task, description=escape(text))
+        elif news.part_done and time.monotonic() - self._spoken >= QUIET:
+            self._print(f"    {escape(text)}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line)
+        self._spoken = time.monotonic()
+
+
+def remaining(seconds: float) -> str:
+    """Seconds to go, in words: about as exact as they are known."""
+    if seconds < 1:
+        return "nearly done"
+    return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
 
 
 def summary(console: Console, stages: Iterable[tuple[str, Sequence[Outcome], float]], hint: str) -> None:

@@ -10,7 +10,7 @@ from jobs.console import results
 from jobs.context import Context
 from lakehouse.errors import ContractError
 from lakehouse.ingestion import ACCOUNTED_FILES
-from lakehouse.ledger import FILES, RECONCILIATION, RUNS
+from lakehouse.ledger import FILES, RECONCILIATION
 from lakehouse.registry import registry
 
 _OUTCOMES = ("written", "merged", "left_out", "quarantined")
@@ -43,7 +43,7 @@ class Account:
 def accounts(context: Context) -> list[Account]:
     """In the order in which tables are built, of the last time that each was; of a raw file, of the last time that it
     was read. ContractError before anything was built."""
-    runs = sorted(context.lake.records(RUNS.name), key=lambda r: r["started_at"])
+    runs = context.ledger.runs()
     started = {(r["node"], r["run_id"]): i for i, r in enumerate(runs) if r["status"] == "built"}
     if not started:
         raise ContractError(f"the lake {context.settings.lake} has no finished run to reconcile: start with ehr run.")
@@ -69,7 +69,7 @@ def accounts(context: Context) -> list[Account]:
 def _files(context: Context) -> list[tuple[str, str]]:
     """(table, file) of the files that are accounted for one by one: one without rows left no record."""
     files: dict[str, set[str]] = defaultdict(set)
-    for record in context.lake.records(FILES.name):
+    for record in context.ledger.in_force(context.lake.records(FILES.name), "ingested_at"):
         files[record["table"]].add(record["file"])
     return [(table, file) for table, names in files.items() if len(names) <= ACCOUNTED_FILES for file in names]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jobs.context import Context, check_only
 from jobs.progress import StageProgress
+from lakehouse.dates import DateShift
 from lakehouse.errors import ContractError
 from lakehouse.ledger import Outcome
 from lakehouse.registry import Node, registry
@@ -33,7 +34,15 @@ def build_layer(context: Context, layer: str, title: str, only: str | None = Non
 def run_nodes(context: Context, nodes: Sequence[Node]) -> list[Outcome]:
     """Builds those of the nodes that are out of date, with progress."""
     with StageProgress(context.console, [node.name for node in nodes]) as progress:
-        runner = Runner(context.lake, registry(), context.ledger, context.identify, context.run_id, listener=progress)
+        runner = Runner(
+            context.lake,
+            registry(),
+            context.ledger,
+            context.identify,
+            context.run_id,
+            listener=progress,
+            shift=DateShift(context.settings.pseudonym_key, context.settings.shift_dates_weeks),
+        )
         return runner.run(nodes)
 
 

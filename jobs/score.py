@@ -1,19 +1,21 @@
 """Batch scoring: the champion's risks and reasons for new and changed stays, merged into the predictions table."""
 
 import hashlib
+import json
 import time
 from datetime import UTC, datetime
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.context import Context
-from jobs.matrix import Matrix, load_matrix
 from jobs.refine import run_nodes
-from jobs.train import open_registry
+from jobs.registry import open_registry
+from jobs.scoring import KNOWN, Scoring
+from lakehouse.code import code_version
 from lakehouse.commit import Scope, commit
-from lakehouse.errors import ConfigError, ModelError
+from lakehouse.errors import ConfigError, ContractError, ModelError
 from lakehouse.ledger import Outcome
 from lakehouse.registry import registry
 from lakehouse.table import Table
@@ -22,9 +24,7 @@ from models.features import FeatureMismatchError, Kind
 from models.registry import CHAMPION, RegisteredModel
 from models.sequence.events import COLUMNS
 
-TOP = 5
-BATCH = 4096
-"""Stays that are scored at a time: bounds memory."""
+OF_COHORT = ("stay_id", "source", "split")
 
 
 def score(context: Context, task_name: str) -> list[Outcome]:
@@ -36,31 +36,33 @@ def score(context: Context, task_name: str) -> list[Outcome]:
     context.console.print(f"[bold]score: {table.name}")
     started, clock = datetime.now(UTC), time.perf_counter()
     try:
-        champion = open_registry(context, task).load(task.name, CHAMPION)
+        champion = open_registry(context, task).load(context.settings.model_name(task.name), CHAMPION)
     except LookupError as error:
         raise ModelError(f"{error}.") from None
-    matrix = load_matrix(context.lake, task, sequences=bool(champion.scorer.model.schema.of(Kind.SERIES)))
-    digests = input_digests(matrix)
-    due = _due(context, table, digests, champion)
+    inputs = _inputs(context, task.name, champion)
+    fingerprint = _fingerprint(inputs, champion)
+    last = context.ledger.last_built(table.name)
     outcome = Outcome(table.name, table.name, "unchanged")
-    if not due.any():
-        outcome.rows_out, outcome.version = len(digests), context.lake.version(table.name)
+    stands = last and (last["fingerprint"], last["version"]) == (fingerprint, context.lake.version(table.name))
+    if stands and _keeps_contract(context, table):
+        scored = 0
+    else:
+        with context.console.status(f"scoring with version {champion.version}"):
+            scored = _score(context, table, champion, inputs, started)
+    outcome.version = context.lake.version(table.name)
+    if scored == 0:
+        outcome.rows_out = context.lake.row_count(table.name)
         context.console.print("  every stay was scored by this champion on these inputs: nothing was scored")
         return [outcome, *_follow_up(context, table)]
-    rows = matrix.rows(due)
-    with context.console.status(f"scoring {int(due.sum()):,} stays with version {champion.version}"):
-        predictions = _predict(rows, digests[due], champion, f"gold.{task.name}_features", started)
-        _write(context, table, predictions)
     outcome.status, outcome.seconds = "built", time.perf_counter() - clock
-    outcome.rows_in = outcome.rows_given = outcome.rows_out = predictions.num_rows
-    outcome.version = context.lake.version(table.name)
+    outcome.rows_in = outcome.rows_given = outcome.rows_out = scored
     context.ledger.record_run(
         context.run_id,
         outcome,
         started,
-        code="",
-        fingerprint="",
-        input_versions={**matrix.versions, f"models.{task.name}": champion.version},
+        code=code_version("jobs.scoring"),
+        fingerprint=fingerprint,
+        input_versions={**inputs, f"models.{task.name}": champion.version},
     )
     context.console.print(
         f"  [green]✓[/] {table.name:<42} {outcome.rows_out:>11,} rows {outcome.seconds:6.1f} s  "
@@ -69,80 +71,96 @@ def score(context: Context, task_name: str) -> list[Outcome]:
     return [outcome, *_follow_up(context, table)]
 
 
-def input_digests(matrix: Matrix) -> "pd.Series[str]":
-    """A digest of each stay's features and events, by stay: the same values give the same digest on every run."""
-    values = np.ascontiguousarray(matrix.features.to_numpy(dtype=np.float64, na_value=np.nan))
-    events: dict[str, list[bytes]] = {stay: [] for stay in matrix.features.index}
-    if matrix.sequences is not None:
-        stays = matrix.sequences["stay_id"].to_pylist()
-        for column in COLUMNS:
-            for stay, cells in zip(stays, matrix.sequences[column], strict=True):
-                if stay in events:
-                    events[stay].append(np.asarray(cells.values).tobytes() if cells.is_valid else b"")
-    digests = {
-        stay: hashlib.blake2b(b"|".join([row.tobytes(), *events[stay]]), digest_size=12).hexdigest()
-        for stay, row in zip(matrix.features.index, values, strict=True)
-    }
-    return pd.Series(digests, dtype=object)
+def _inputs(context: Context, task: str, champion: RegisteredModel) -> dict[str, int]:
+    """The gold tables that the champion reads, cohort first, and the version of each.
+
+    ContractError where one is empty or the stays of two differ.
+    """
+    lake, series = context.lake, champion.scorer.model.schema.of(Kind.SERIES)
+    names = [f"gold.{task}_{part}" for part in ("cohort", "features", *(["sequences"] if series else []))]
+    for name in names:
+        if not lake.exists(name) or lake.row_count(name) == 0:
+            raise ContractError(f"{name} has no rows: run ehr ingest, refine and featurize first.")
+    stays = [pd.Index(lake.read_arrow(name, ["stay_id"])["stay_id"].to_pandas()) for name in names]
+    for name, own in zip(names[1:], stays[1:], strict=True):
+        if len(apart := own.symmetric_difference(stays[0])):
+            raise ContractError(f"{name} and {names[0]} differ by {len(apart)} stays: run ehr featurize.")
+    return {name: lake.data_version(name) or 0 for name in names}
 
 
-def _due(context: Context, table: Table, digests: "pd.Series[str]", champion: RegisteredModel) -> np.ndarray:
-    """Which stays (n,) have no risk by this model version on these inputs."""
-    if not context.lake.exists(table.name):
-        return np.ones(len(digests), dtype=bool)
-    known = context.lake.read_arrow(table.name, ["stay_id", "model_name", "model_version", "input_digest"]).to_pandas()
-    same_model = (known["model_name"] == champion.name) & (known["model_version"] == champion.version)
-    scored = known[same_model].set_index("stay_id")["input_digest"]
-    return (digests != scored.reindex(digests.index)).to_numpy()
+def _fingerprint(inputs: dict[str, int], champion: RegisteredModel) -> str:
+    """An equal one means that all was scored: versions of what is read, and the model that reads."""
+    parts = [inputs, champion.name, champion.version, champion.run_id]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _predict(
-    rows: Matrix, digests: "pd.Series[str]", champion: RegisteredModel, features_table: str, now: datetime
-) -> pa.Table:
-    """The predictions as an Arrow table of the contract's columns and types."""
-    inputs = rows.inputs(champion.scorer)
+def _score(context: Context, table: Table, champion: RegisteredModel, inputs: dict[str, int], started: datetime) -> int:
+    """Streams the joined inputs through the model; how many stays were due, and are written now."""
+    lake, (_, features, *sequences) = context.lake, inputs
+    frames = [lake.read(name) for name in inputs]
+    names = [name for name in frames[1].columns if name not in OF_COHORT]
+    _check(champion, [*names, *(COLUMNS if sequences else ())])
+    joined = frames[0].select(*OF_COHORT)
+    for frame, columns in zip(frames[1:], (names, COLUMNS), strict=False):
+        joined = joined.join(frame.select("stay_id", *columns), on="stay_id", how="inner")
+    known = _known(context, table, champion)
+    joined = (
+        joined.withColumn(KNOWN, F.lit(None).cast("string"))
+        if known is None
+        else joined.join(known, on="stay_id", how="left")
+    )
+    scoring = Scoring.of(champion, names, bool(sequences), inputs[features], started)
+    ddl = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+    label = f"{context.run_id}/{table.name}-scored"
     try:
-        parts = [
-            champion.scorer.score(inputs.iloc[start : start + BATCH], top=TOP) for start in range(0, len(inputs), BATCH)
-        ]
+        staged = lake.stage(joined.mapInArrow(scoring, ddl), label, ddl)
+        scored = staged.count()
+        if scored:
+            _write(context, table, staged)
+    finally:
+        lake.unstage(label)
+    return int(scored)
+
+
+def _check(champion: RegisteredModel, names: list[str]) -> None:
+    """ModelError where the champion was trained on other features than the tables have."""
+    try:
+        champion.scorer.model.schema.check(pd.DataFrame({name: pd.Series(dtype="float64") for name in names}))
     except FeatureMismatchError as error:
         raise ModelError(
             f"champion {champion.name} version {champion.version} refuses the features: {error}. Run ehr train."
         ) from None
-    scored = pd.concat(parts)
-    reasons = [[one._asdict() for one in row] for row in scored["top_features"]]
-    n = len(scored)
-    reason = pa.struct([("feature", pa.string()), ("value", pa.float64()), ("contribution", pa.float64())])
-    return pa.table(
-        {
-            "stay_id": pa.array(scored.index, pa.string()),
-            "source": pa.array(rows.cohort["source"], pa.string()),
-            "split": pa.array(rows.cohort["split"], pa.string()),
-            "risk": pa.array(scored["risk"], pa.float64()),
-            "flagged": pa.array(scored["flagged"], pa.bool_()),
-            "threshold": pa.array(scored["threshold"], pa.float64()),
-            "top_features": pa.array(reasons, pa.list_(reason)),
-            "model_name": pa.repeat(champion.name, n),
-            "model_version": pa.array([champion.version] * n, pa.int32()),
-            "run_id": pa.repeat(champion.run_id, n),
-            "feature_version": pa.array([rows.versions[features_table]] * n, pa.int64()),
-            "input_digest": pa.array(digests, pa.string()),
-            "scored_at": pa.array([now] * n, pa.timestamp("us", "UTC")),
-        }
-    )
 
 
-def _write(context: Context, table: Table, predictions: pa.Table) -> None:
+def _keeps_contract(context: Context, table: Table) -> bool:
+    """False where the stored predictions have other columns than the contract of today: a merge would drop the new ones
+    without a word."""
+    version = context.lake.version(table.name)
+    stored = context.lake.columns(table.name, version) if version is not None else ()
+    return {column.name for column in stored} == set(table.column_names)
+
+
+def _known(context: Context, table: Table, champion: RegisteredModel) -> DataFrame | None:
+    """Stays that this model version has scored, each with the digest of what it read; None before the first."""
+    if not _keeps_contract(context, table):
+        return None
+    same = (F.col("model_name") == champion.name) & (F.col("model_version") == champion.version)
+    return context.lake.read(table.name).where(same).select("stay_id", F.col("input_digest").alias(KNOWN))
+
+
+def _write(context: Context, table: Table, predictions: DataFrame) -> None:
     """History first: a risk that stands in the predictions is in the history too, whenever the job was killed."""
     history = registry().tables.get(table.name.replace("_predictions", "_risk_history"))
     if history is not None:
         context.lake.create(history.name, history.columns)
-        frame = context.lake.spark.createDataFrame(predictions.select(history.column_names))
-        context.lake.append(history.name, frame)
+        context.lake.append(history.name, predictions.select(*history.column_names))
+    if context.lake.exists(table.name) and not _keeps_contract(context, table):
+        context.console.print(f"  {table.name} had other columns: it is made anew, and every stay is scored")
+        context.lake.withdraw(table.name, context.run_id)
     commit(
         context.lake,
         table,
-        context.lake.spark.createDataFrame(predictions),
+        predictions,
         node=table.name,
         run_id=context.run_id,
         scope=Scope(),

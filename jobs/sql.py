@@ -5,6 +5,8 @@ import json
 import math
 import re
 import sys
+import tempfile
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +24,7 @@ from jobs.console import LOG_WIDTH, results
 from jobs.context import Context
 from lakehouse.errors import ConfigError, one_sentence
 from lakehouse.io import Lake
+from lakehouse.snapshots import Snapshots
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -36,30 +39,70 @@ def checked_format(name: str) -> Format:
 
 _NAME = re.compile(r'"?\b(bronze|silver|gold|ops)\b"?\."?([a-z][a-z0-9_]*)\b"?', re.IGNORECASE)
 """A table's name as a query may write it."""
+_FILE = re.compile(r"\b(parquet|delta|csv|json|text|orc|avro|binaryfile)\s*\.\s*[`\"]", re.IGNORECASE)
+"""A file as Spark SQL would take it for a table."""
 
 
-def query_duckdb(lake: Lake, query: str) -> pa.Table:
+def query_duckdb(lake: Lake, query: str, as_of: str | None = None) -> pa.Table:
     """The query's result; views are made for just the tables that it names, so that a large lake starts as fast.
 
-    ConfigError in one sentence for a query that does not run.
+    Each table is read at one version throughout, whatever a run commits meanwhile: its current one, or the one that
+    run `as_of` left. Nothing is written, and no file is read but those of the tables that are named. ConfigError in one
+    sentence for a query that does not run.
     """
     connection = duckdb.connect()
     import_extension("delta", con=connection)
     named = {f"{layer}.{table}".lower() for layer, table in _NAME.findall(query)}
-    there = sorted(filter(lake.exists, named))
+    versions = versions_of(lake, named, as_of)
     try:
-        for name in there:
+        for name, version in versions.items():
             layer, table = name.split(".")
             location = str(lake.location(name)).replace("'", "''")
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
-            connection.execute(f"""CREATE VIEW "{layer}"."{table}" AS SELECT * FROM delta_scan('file://{location}')""")
-        return _in_utc(connection.execute(query).to_arrow_table())
+            lake.note(name, "read", version)
+            scan = f"delta_scan('file://{location}', version={version})"
+            connection.execute(f'CREATE VIEW "{layer}"."{table}" AS SELECT * FROM {scan}')
+        with tempfile.TemporaryDirectory() as spill:
+            _confine(connection, query, [lake.location(name) for name in versions], Path(spill))
+            return _in_utc(connection.execute(query).to_arrow_table())
     except duckdb.CatalogException as error:
-        if absent := sorted(named.difference(there)):
+        if absent := sorted(named.difference(versions)):
+            if as_of is not None and lake.exists(absent[0]):
+                raise ConfigError(f"there was no {absent[0]} yet when run {as_of} ended.") from error
             raise ConfigError(_absent(lake, absent[0])) from error
         raise ConfigError(_sentence(error)) from error
     except duckdb.Error as error:
         raise ConfigError(_sentence(error)) from error
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, query: str, folders: Iterable[Path], spill: Path) -> None:
+    """ConfigError for a statement that is no query; from here on the connection opens no file outside the folders.
+
+    DuckDB lets who may read a folder write there as well, which is why statements that write are refused by kind.
+    """
+    kinds = {statement.type for statement in connection.extract_statements(query)}
+    made = {duckdb.StatementType.CREATE} if re.search(r"\bpivot\b", query, re.IGNORECASE) else set()
+    explained = duckdb.StatementType.EXPLAIN in kinds and re.search(r"\bcopy\b", query, re.IGNORECASE)
+    if explained or not kinds <= {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN} | made:
+        raise ConfigError("ehr sql reads and never writes: the query must be a SELECT.")
+    connection.execute("SET temp_directory = ?", [str(spill)])
+    allowed = [f"{scheme}{folder}/" for folder in folders for scheme in ("", "file://")]
+    connection.execute("SET allowed_directories = ?", [allowed])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def versions_of(lake: Lake, names: Iterable[str], as_of: str | None) -> dict[str, int]:
+    """The version at which each of the tables is read, for those that there are, or were when run `as_of` ended."""
+    if as_of is None:
+        now = {name: lake.version(name) for name in sorted(names)}
+        return {name: version for name, version in now.items() if version is not None}
+    run = Snapshots(lake).find(as_of)
+    states = {name: run.tables[name] for name in sorted(names) if name in run.tables}
+    for name, state in states.items():
+        if lake.table_id(name) != state.id or not lake.is_whole(name, state.version):
+            raise ConfigError(f"{name} as run {run.run_id} left it is no longer in the lake.")
+    return {name: state.version for name, state in states.items()}
 
 
 def _sentence(error: duckdb.Error) -> str:
@@ -84,16 +127,24 @@ def _in_utc(result: pa.Table) -> pa.Table:
 
 
 def query_spark(context: Context, query: str) -> pa.Table:
-    """The same on the Spark engine: names of lake tables become paths of their Delta folders."""
+    """The same on the Spark engine, to which each table of the lake is given by the name that its SQL knows.
+
+    ConfigError for what is no query or names a file. It is no sandbox: what the engine may, its functions may.
+    """
 
     from pyspark.errors import PySparkException  # noqa: PLC0415  (DuckDB's answers need none of it)
 
     def located(match: re.Match[str]) -> str:
         name = f"{match[1]}.{match[2]}".lower()
-        return f"delta.`{context.lake.location(name)}`" if context.lake.exists(name) else match[0]
+        if context.lake.exists(name):
+            context.lake.note(name, "read")
+        return context.lake.merge_target(name) if context.lake.exists(name) else match[0]
 
+    if _FILE.search(query):
+        raise ConfigError("ehr sql reads tables of the lake: the query names a file.")
     try:
-        return context.spark.sql(_NAME.sub(located, query)).toArrow()
+        # In brackets only a query can stand, no statement that writes.
+        return context.spark.sql(f"SELECT * FROM ({_NAME.sub(located, query).rstrip().rstrip(';')}\n)").toArrow()
     except PySparkException as error:
         raise ConfigError(f"the query does not run: {one_sentence(error)}") from error
 

@@ -4,7 +4,6 @@ from rich.table import Table as RichTable
 
 from jobs.context import Context
 from lakehouse.errors import ContractError
-from lakehouse.ledger import RUNS
 
 
 def tables(context: Context) -> RichTable:
@@ -13,7 +12,7 @@ def tables(context: Context) -> RichTable:
     if not lake.names():
         raise ContractError(f"the lake {lake.root} has no table yet: start with ehr run.")
     last: dict[str, dict[str, object]] = {}
-    for record in sorted(lake.records(RUNS.name), key=lambda r: r["started_at"]):
+    for record in context.ledger.runs():
         last[record["table"]] = record
     view = RichTable(header_style="bold")
     view.add_column("table")

@@ -98,7 +98,7 @@ def _struct_field(part: str) -> dict[str, Any]:
 
 def _simple_string(kind: Any) -> str:
     if isinstance(kind, str):
-        return next(name.lower() for name, delta in _DELTA_TYPES.items() if delta == kind)
+        return next((name.lower() for name, delta in _DELTA_TYPES.items() if delta == kind), kind)
     if kind["type"] == "array":
         return f"array<{_simple_string(kind['elementType'])}>"
     if kind["type"] == "map":
@@ -121,3 +121,11 @@ def delta_schema(columns: tuple[Column, ...], nullable: bool = False) -> dict[st
             for c in columns
         ],
     }
+
+
+def stored_columns(schema: dict[str, Any]) -> tuple[Column, ...]:
+    """Columns of Delta's schema JSON, types as Spark's `simpleString()` writes them."""
+    return tuple(
+        Column(f["name"], _simple_string(f["type"]), f["nullable"], f["metadata"].get("comment", ""))
+        for f in schema["fields"]
+    )

@@ -34,6 +34,12 @@ class ModelError(LakehouseError):
     exit_code = 5
 
 
+class LockedError(LakehouseError):
+    """Another run writes to the lake, and did not end in the time that one was willing to wait."""
+
+    exit_code = 6
+
+
 def one_sentence(error: Exception) -> str:
     """The first line of what an error says: engines append stack traces to theirs."""
     text = str(error).strip()

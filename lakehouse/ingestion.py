@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from lakehouse.commit import Scope, commit
 from lakehouse.csv_source import raw_data_error
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
+from lakehouse.forgotten import NAMELESS, Forgotten
 from lakehouse.io import ALL_ROWS, Lake
 from lakehouse.ledger import Ledger, Outcome
 from lakehouse.rawfiles import Inventory, RawFile, read_options
@@ -58,6 +59,7 @@ class Ingestion:
     ledger: Ledger
     run_id: str
     cores: int
+    forgotten: Forgotten
     listener: Listener = lambda _node, _outcome: None
 
     def run(self, inventory: Inventory, only: str | None = None) -> list[Outcome]:
@@ -71,13 +73,16 @@ class Ingestion:
         return [self._ingest(d, options.get(d.table.name)) for d in deliveries if d.files or d.gone]
 
     def _delivery(self, table: Table, files: list[RawFile]) -> Delivery:
+        if self.forgotten.digests and table.raw and table.raw.patient:
+            files = [f for f in files if not self.forgotten.names_one(table.raw.source, f.name)]
         known = {name: r for name, r in self.ledger.files(table.name).items() if self.lake.exists(table.name)}
         new = [f for f in files if f.name not in known]
         # An unchanged size and time spare the hashing; another time with the same content is a touched file.
         suspect = [f for f in files if f.name in known and not _unmoved(f, known[f.name])]
         changed = [f for f in suspect if f.sha256 != known[f.name]["sha256"]]
         touched = [f for f in suspect if f.sha256 == known[f.name]["sha256"]]
-        return Delivery(table, files, new, changed, touched, sorted(set(known) - {f.name for f in files}))
+        gone = set(known) - {f.name for f in files}
+        return Delivery(table, files, new, changed, touched, sorted(n for n in gone if not n.startswith(NAMELESS)))
 
     def _ingest(self, delivery: Delivery, options: dict[str, str] | None) -> Outcome:
         table = delivery.table
@@ -105,6 +110,7 @@ class Ingestion:
         outcome.status, outcome.seconds = "built", time.perf_counter() - clock
         outcome.rows_in = outcome.rows_given = done.rows()
         outcome.rows_out, outcome.rows_quarantined = done.rows("written"), done.rows("quarantined")
+        outcome.rows_left_out = done.rows("left_out")
         outcome.version, outcome.quarantine_version = done.version, done.quarantine_version
         self._remember([*delivery.to_read, *delivery.touched], table, started)
         rows = [
@@ -140,6 +146,7 @@ class Ingestion:
             if c.type == "TIMESTAMP" and c.name in frame.columns
         }
         frame = frame.withColumns({**times, "_ingested_at": F.lit(now), "_batch_id": F.lit(self.run_id)})
+        frame = self.forgotten.leave_out(frame, delivery.table)
         return frame.withColumn(FROM, F.col("_source_file")) if len(delivery.to_read) <= ACCOUNTED_FILES else frame
 
     def _scope(self, delivery: Delivery) -> Scope:

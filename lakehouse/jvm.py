@@ -62,6 +62,8 @@ def _launch(settings: Settings, given: Mapping[str, str]) -> SparkContext:
     conf = SparkConf().setAll([*_CONF.items(), *_LOCAL_CONF.items(), *given.items()])
     conf.setMaster(f"local[{settings.cores}]")
     conf.set("spark.driver.memory", settings.driver_memory).set("spark.sql.shuffle.partitions", str(settings.cores))
+    if settings.private:  # Hadoop has a umask of its own
+        conf.set("spark.hadoop.fs.permissions.umask-mode", "077")
     # Jars that an earlier start fetched spare this one asking Maven again, which takes seconds and a network.
     jars = {jar.name: str(jar) for jar in (IVY / "jars").glob(f"io.delta_*-{version('delta-spark')}.jar")}
     if delta_package().replace(":", "_", 1).replace(":", "-") + ".jar" in jars:

@@ -1,13 +1,23 @@
-"""What the lake knows of itself: `ops.runs`, `ops.files`, `ops.reconciliation`, appended as tables are built."""
+"""What the lake knows of itself: `ops.runs`, `ops.files`, `ops.reconciliation`, appended as tables are built.
+
+Nothing is ever taken out of them. What a restore took back is passed over when they are read: `snapshots.py`.
+"""
+
+from __future__ import annotations
 
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lakehouse.io import Lake
+from lakehouse.audit import AUDIT
+from lakehouse.forgotten import FORGOTTEN
+from lakehouse.snapshots import SNAPSHOTS, Snapshots, Span, is_in_force, spans_in_force
 from lakehouse.table import Table
+
+if TYPE_CHECKING:
+    from lakehouse.io import Lake
 
 RUNS = Table(
     name="ops.runs",
@@ -65,7 +75,7 @@ RECONCILIATION = Table(
     rows BIGINT NOT NULL COMMENT 'input rows'
     """,
 )
-TABLES = (RUNS, FILES, RECONCILIATION)
+TABLES = (RUNS, FILES, RECONCILIATION, SNAPSHOTS, FORGOTTEN, AUDIT)
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -100,12 +110,22 @@ class Ledger:
         self._engine = engine
         self._last: dict[str, dict[str, Any]] | None = None
         self._files: dict[str, dict[str, dict[str, Any]]] | None = None
+        self._spans: list[Span] | None = None
+
+    def in_force(self, records: list[dict[str, Any]], when: str) -> list[dict[str, Any]]:
+        """Those that no restore took back, in order of the time in the column `when`."""
+        if self._spans is None:
+            self._spans = spans_in_force(Snapshots(self._lake).all())
+        return sorted((r for r in records if is_in_force(r[when], self._spans)), key=lambda r: r[when])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The records of `ops.runs` that are in force, in order."""
+        return self.in_force(self._lake.records(RUNS.name), "started_at")
 
     def last_built(self, node: str) -> dict[str, Any] | None:
         """The record of the last time that the node was built."""
         if self._last is None:
-            runs = sorted(self._lake.records(RUNS.name), key=lambda r: r["started_at"])
-            self._last = {r["node"]: r for r in runs if r["status"] == "built"}
+            self._last = {r["node"]: r for r in self.runs() if r["status"] == "built"}
         return self._last.get(node)
 
     def record_run(
@@ -141,7 +161,7 @@ class Ledger:
         """The record in force of each file that fed a bronze table, by the file's name."""
         if self._files is None:
             self._files = {}
-            self._keep(sorted(self._lake.records(FILES.name), key=lambda r: r["ingested_at"]))
+            self._keep(self.in_force(self._lake.records(FILES.name), "ingested_at"))
         return dict(self._files.get(table, {}))
 
     def _keep(self, records: list[dict[str, Any]]) -> None:

@@ -41,6 +41,11 @@ class Identifier:
 
         return pseudonyms(raw)
 
+    def of(self, source: str, value: str) -> str:
+        """The identifier of one value, as the column has it."""
+        label = f"{source}-"
+        return label + value if self.key is None else pseudonym(self.key.get_secret_value().encode(), label, value)
+
     @property
     def fingerprint(self) -> str:
         """Tells two keys apart without telling either."""

@@ -1,14 +1,18 @@
 """The dictionaries of `conf/*.csv` as frames: `conf.concepts` is conf/concepts.csv, typed by what its columns mean."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import json
 from pathlib import Path
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING
 
 from lakehouse.errors import ConfigError
 from lakehouse.settings import CONF
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 _INTS = {"id"}
 _DOUBLES = {

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.commit import Committed, Scope, commit
+from lakehouse.dates import DateShift
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
 from lakehouse.io import Lake
 from lakehouse.ledger import Ledger, Outcome
@@ -36,6 +37,7 @@ class Runner:
     run_id: str
     listener: Listener = lambda _node, _outcome: None
     load: Callable[[str], Task] = load_task
+    shift: DateShift = field(default_factory=DateShift)
 
     def run(self, nodes: Iterable[Node]) -> list[Outcome]:
         """Outcomes in order. A missing input is refused before anything runs; the first failure is recorded and
@@ -43,8 +45,11 @@ class Runner:
         nodes = list(nodes)
         made = {node.table.name for node in nodes}
         for node in nodes:
+            if self._has_no_raw(node):
+                continue
+            self._create_optional(node)
             missing = [name for name in node.table_inputs if name not in made and not self.lake.exists(name)]
-            if missing and not self._has_no_raw(node):
+            if missing:
                 raise ContractError(
                     f"{node.name} needs {', '.join(missing)}, which the lake lacks: run the stage before it first."
                 )
@@ -71,7 +76,7 @@ class Runner:
             return outcome
         record: dict[str, Any] = {"code": node.code, "fingerprint": fingerprint, "input_versions": versions}
         try:
-            done = self._build(node, versions, task, lambda done: self._account(node, outcome, done, versions))
+            done = self._build(node, task, lambda done: self._account(node, outcome, done, versions))
         except Exception as error:
             outcome.status, outcome.seconds = "failed", time.perf_counter() - clock
             sentence = one_sentence(error)
@@ -95,6 +100,13 @@ class Runner:
         raw = [name for name in node.mapping.inputs if self._is_raw(name)] if node.mapping else []
         return bool(raw) and not any(self.lake.exists(name) for name in raw)
 
+    def _create_optional(self, node: Node) -> None:
+        """Raw tables that a source need not bring are there, empty, for whoever reads them beside its others."""
+        for name in node.table_inputs:
+            table = self.registry.tables.get(name)
+            if table and table.raw and table.raw.optional and not self.lake.exists(name):
+                self.lake.create(name, table.columns, table.partition_by)
+
     def _is_raw(self, name: str) -> bool:
         return name in self.registry.tables and self.registry.tables[name].raw is not None
 
@@ -113,7 +125,7 @@ class Runner:
         if name.startswith(CONF_PREFIX):
             return dictionary_version(name, node.source)
         part = self.ledger.last_built(f"{name}[{node.source}]") if self._reads_part(node, name) else None
-        return part["version"] if part else self.lake.version(name)
+        return part["version"] if part else self.lake.data_version(name)
 
     def _fingerprint(self, node: Node, versions: dict[str, Any], task: Task | None) -> str:
         parts = [
@@ -124,19 +136,17 @@ class Runner:
             # A table that was deleted and made anew starts at version 0 again.
             [self.lake.table_id(name) for name in (node.table.name, *node.table_inputs)],
             task.of_tables() if task else None,
-            self.identify.fingerprint,
+            self.identify.fingerprint + self.shift.fingerprint,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _build(
-        self, node: Node, versions: dict[str, Any], task: Task | None, verify: Callable[[Committed], None]
-    ) -> Committed:
+    def _build(self, node: Node, task: Task | None, verify: Callable[[Committed], None]) -> Committed:
         def frame(name: str) -> DataFrame:
             if name.startswith(CONF_PREFIX):
                 return dictionary_frame(self.lake.spark, name, node.source)
-            if self._reads_part(node, name):
-                return self.lake.read(name, self.lake.version(name)).where(F.col("source") == F.lit(node.source))
-            return self.lake.read(name, versions[name])
+            # Not the version that brought the rows: once compacted, that one's files may be gone.
+            rows = self.lake.read(name, self.lake.version(name))
+            return rows.where(F.col("source") == F.lit(node.source)) if self._reads_part(node, name) else rows
 
         def call(function: Callable[..., DataFrame], frames: dict[str, DataFrame]) -> DataFrame:
             given = {**frames, "task": task, "identify": self.identify}
@@ -146,7 +156,7 @@ class Runner:
         table, scope = node.table, Scope()
         if node.mapping:
             inputs = {name.rsplit(".", 1)[-1]: frame(name) for name in node.mapping.inputs}
-            frames[MAPPED] = call(node.mapping.function, inputs)
+            frames[MAPPED] = self.shift(call(node.mapping.function, inputs), frames.get("stays"))
             source = node.mapping.source
             scope = Scope(f"source = '{source}'", f"_node = '{node.name}'", ("source", source))
             # Not every engine refuses rows outside the partition that is replaced.

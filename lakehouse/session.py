@@ -13,8 +13,9 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 
+_ZONE = "spark.sql.session.timeZone"
 # To note the caller of each function of a thousand-column table takes longer than to build it.
-_CONF = {"spark.sql.session.timeZone": "UTC", "spark.python.sql.dataFrameDebugging.enabled": "false"}
+_CONF = {_ZONE: "UTC", "spark.python.sql.dataFrameDebugging.enabled": "false"}
 
 
 def open_session(settings: Settings) -> SparkSession:
@@ -27,12 +28,21 @@ def open_session(settings: Settings) -> SparkSession:
 
             return jvm.start(settings, _CONF)
         case _:
-            active = SparkSession.getActiveSession()
-            if active is None:
-                raise ConfigError(
-                    "engine databricks needs the session that a Databricks job or notebook gives; none is active."
-                )
-            return active
+            return _given()
+
+
+def _given() -> SparkSession:
+    """The session of the job or notebook that this runs in, or of the server that SPARK_REMOTE names."""
+    session = SparkSession.getActiveSession()
+    # A wheel's process has its session made, but no thread of it active.
+    if session is None and not {"DATABRICKS_RUNTIME_VERSION", "SPARK_REMOTE"}.isdisjoint(os.environ):
+        session = SparkSession.builder.getOrCreate()
+    if session is None:
+        raise ConfigError(
+            "engine databricks needs the session that a Databricks job or notebook gives; none is active."
+        )
+    session.conf.set(_ZONE, _CONF[_ZONE])  # serverless Spark takes few other settings
+    return session
 
 
 @cache

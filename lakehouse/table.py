@@ -5,14 +5,17 @@ the last component of each input (`silver.stays` is given as `stays`). The regis
 layers; the runner does every read, check and write.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
-
-from pyspark.sql import DataFrame
+from typing import TYPE_CHECKING, Literal
 
 from lakehouse.ddl import Column, parse_columns
+
+if TYPE_CHECKING:  # the contract itself needs no Spark, and machines that only train have none
+    from pyspark.sql import DataFrame
 
 Severity = Literal["error", "warn", "fail"]
 WriteMode = Literal["overwrite", "append", "merge"]
@@ -67,6 +70,8 @@ class Raw:
     """Columns that only the file's path tells: name, and the regular expression whose first group is the value."""
     min_rows: int = 0
     """Fewest rows that each file must give."""
+    patient: str | None = None
+    """Column whose value says whose row it is: `<source>-<value>` is the patient. None: no patient's rows."""
 
 
 @dataclass(frozen=True)

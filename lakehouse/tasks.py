@@ -1,6 +1,6 @@
 """A clinical question as data: `conf/tasks/<name>.yml` read into a checked `Task`."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,17 @@ class Split(BaseModel):
     seed: int = 7
 
 
+class Protocol(Split):
+    """A way to judge models that are trained anew: who trains and tests, on which window, how many times over."""
+
+    sets: tuple[str, ...] = ()
+    """Record sets whose stays are dealt; none: every stay of the cohort."""
+    window_hours: int | None = Field(None, ge=1)
+    """None: the task's own."""
+    repeats: int = Field(1, ge=1)
+    """Trainings, each with folds and models of another seed."""
+
+
 class Task(BaseModel):
     """One question: its label, cohort, window, split, features and models."""
 
@@ -34,10 +45,22 @@ class Task(BaseModel):
     feature_groups: dict[str, bool] = {}
     models: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
-    protocols: dict[str, Split] = {}
+    protocols: dict[str, Protocol] = {}
     baselines: tuple[str, ...] = ()
     champion_metric: str = "log_loss"
     threshold: dict[str, Any] = {}
+
+    def under(self, protocol: Protocol) -> Self:
+        """The question as a protocol asks it."""
+        split = Split(**protocol.model_dump(include=set(Split.model_fields)))
+        return self.model_copy(update={"split": split, "window_hours": protocol.window_hours or self.window_hours})
+
+    def profiled(self, profile: str) -> Self:
+        """The question with its models as that profile changes them; ConfigError where it has no such profile."""
+        if profile == "default":
+            return self
+        check_keys([profile], self.profiles, f"profiles of conf/tasks/{self.name}.yml")
+        return self.model_copy(update={"models": _merged(self.models, self.profiles[profile])})
 
     def of_tables(self) -> dict[str, Any]:
         """What decides the question's tables: all but how its models are trained and judged."""
@@ -58,11 +81,11 @@ def load_task(name: str, profile: str = "default") -> Task:
     check_keys(content, Task.model_fields, f"conf/tasks/{name}.yml")
     if isinstance(split := content.get("split"), dict):
         check_keys(split, Split.model_fields, f"split of conf/tasks/{name}.yml")
-    if profile != "default":
-        check_keys([profile], content.get("profiles", {}), f"profiles of conf/tasks/{name}.yml")
-        content["models"] = _merged(content.get("models", {}), content["profiles"][profile])
+    for title, protocol in (content.get("protocols") or {}).items():
+        if isinstance(protocol, dict):
+            check_keys(protocol, Protocol.model_fields, f"protocol {title} of conf/tasks/{name}.yml")
     try:
-        return Task(**content)
+        return Task(**content).profiled(profile)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"conf/tasks/{name}.yml: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None

@@ -135,12 +135,13 @@ def train(
     chosen = {**defaults, **study.best_trial.params}
     grown = study.best_trial.user_attrs["rounds"]
     parameters = {**fixed, **chosen, "num_parallel_tree": parallel_trees}
-    out_of_fold = np.full(len(y), np.nan)
-    risks = in_order(lambda pair: xgb.train(parameters, pair[0], grown).predict(pair[1]), pairs, threads)
-    for fold, risk in zip(np.unique(folds), risks, strict=True):
-        out_of_fold[folds == fold] = risk
     everything = xgb.QuantileDMatrix(values, y, max_bin=max_bin, nthread=1)
-    model = BoostedModel(xgb.train(parameters, everything, grown), schema)
+    rows = [*(inside for inside, _ in pairs), everything]
+    *boosters, booster = in_order(lambda inside: xgb.train(parameters, inside, grown), rows, threads)
+    out_of_fold = np.full(len(y), np.nan)
+    for fold, one, (_, outside) in zip(np.unique(folds), boosters, pairs, strict=True):
+        out_of_fold[folds == fold] = one.predict(outside)
+    model = BoostedModel(booster, schema)
     kept = {**chosen, "rounds": grown, "parallel_trees": parallel_trees, "max_bin": max_bin, "seed": seed}
     return Trained(model, out_of_fold, kept, _trials(study))
 

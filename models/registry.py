@@ -214,6 +214,11 @@ class Registry:
         with self._active() as client:
             client.set_model_version_tag(name, str(version), key, value)
 
+    def put_document(self, run_id: str, title: str, document: Any) -> None:
+        """Puts a JSON file in place of the one that was logged with a run under that title."""
+        with self._active() as client:
+            client.log_dict(run_id, document, f"{title}.json")
+
     def history(self, name: str) -> list[Appointment]:
         """How each champion came to be, the oldest first."""
         with self._active() as client:

@@ -38,6 +38,7 @@ def table(
             patterns=(rf"(?P<folder>(?:.+/)?)(?<!hosp/)(?<!icu/){name}\.csv(?:\.gz)?",),
             looks_like=f"{name.upper()}.csv[.gz]",
             optional=optional,
+            patient="subject_id" if SUBJECT in columns else None,
         ),
         description=description,
     )

@@ -33,6 +33,7 @@ def table(
             patterns=(rf"(?P<folder>(?:.+/)?){module}/{name}\.csv(?:\.gz)?",),
             looks_like=f"{module}/{name}.csv[.gz]",
             optional=optional,
+            patient="subject_id" if SUBJECT in columns else None,
             absent_ok=absent_ok,
         ),
         description=description,

@@ -17,9 +17,9 @@ FEATURES = (
     Feature("age_masked", "1: the source masks an age over 89"),
     Feature("male", "1: man, 0: woman"),
     Feature("male_missing", "1: sex unknown"),
-    Feature("height_cm", "Height: descriptor of the stay, else first charted in the window [cm]"),
+    Feature("height_cm", "Height: descriptor of the stay, else first charted by the end of the window [cm]"),
     Feature("height_missing", "1: height unknown"),
-    Feature("weight_kg", "Weight: descriptor of the stay, else first charted in the window [kg]"),
+    Feature("weight_kg", "Weight: descriptor of the stay, else first charted by the end of the window [kg]"),
     Feature("weight_missing", "1: weight unknown"),
     Feature("bmi", "Body mass index [kg/m2]"),
     Feature("bmi_missing", "1: body mass index unknown"),
@@ -32,7 +32,10 @@ FEATURES = (
 
 
 def demographics(mortality_cohort: DataFrame, stays: DataFrame, admissions: DataFrame, events: DataFrame) -> DataFrame:
-    """One row a stay of the cohort with `FEATURES`; `events` are those inside the window."""
+    """One row a stay of the cohort with `FEATURES`; `events` are those known by the window's end.
+
+    MIMIC dates the body measured at admission a minute or hours before the stay, so those count too.
+    """
     charted = (
         events.where(F.col("concept").isin("height", "weight"))
         .groupBy("stay_id")

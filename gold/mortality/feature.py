@@ -35,9 +35,14 @@ def within_window(events: DataFrame, mortality_cohort: DataFrame, task: Task) ->
     """Events of the cohort's stays from the stay's start to the window's end, both minutes included.
 
     The Challenge publishes measurements up to and including 48:00, so a window of 48 h is minute 0 to minute 2,880.
-    Every feature and sequence is made from this frame: stay_id, concept, minute, value.
+    Every series and sequence is made from this frame: stay_id, concept, minute, value.
     """
-    inside = events.where(F.col("minute").between(0, task.window_hours * 60))
-    return inside.join(mortality_cohort.select("stay_id"), on="stay_id", how="left_semi").select(
+    return known_by_its_end(events, mortality_cohort, task).where(F.col("minute") >= 0)
+
+
+def known_by_its_end(events: DataFrame, mortality_cohort: DataFrame, task: Task) -> DataFrame:
+    """`within_window`, and what was charted before the stay began: its minutes are negative."""
+    known = events.where(F.col("minute") <= task.window_hours * 60)
+    return known.join(mortality_cohort.select("stay_id"), on="stay_id", how="left_semi").select(
         "stay_id", "concept", "minute", "value"
     )

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gold.mortality import composites, demographics, history, retrospective, saps, sofa, urine
-from gold.mortality.feature import Feature, features_ddl, within_window
+from gold.mortality.feature import Feature, features_ddl, known_by_its_end, within_window
 from gold.mortality.hourly import hourly
 from gold.mortality.statistics import statistics, statistics_features
 from lakehouse.settings import check_keys
@@ -27,6 +27,11 @@ GROUPS: dict[str, tuple[Feature, ...]] = {
 """Features by the name under which a task turns them off; `retrospective_codes` is a table of its own."""
 
 FEATURES = tuple(feature for group in GROUPS.values() for feature in group)
+
+DECIMALS = 10
+"""Digits of a feature behind the point. Sums of floating numbers depend on the order of their terms, which no engine
+promises: without rounding the slope of a constant series is 0 in one build and 1e-16 in the next, and trees tell the
+two apart."""
 
 TABLE = Table(
     name="gold.mortality_features",
@@ -59,9 +64,9 @@ def build(
     ConfigError where the task names a feature group that there is not.
     """
     check_keys(task.feature_groups, (*GROUPS, retrospective.GROUP), f"feature_groups of task {task.name}")
-    inside = within_window(events, mortality_cohort, task)
+    inside, known = (of(events, mortality_cohort, task) for of in (within_window, known_by_its_end))
     parts = (
-        demographics.demographics(mortality_cohort, stays, admissions, inside),
+        demographics.demographics(mortality_cohort, stays, admissions, known),
         history.history(mortality_cohort, admissions, diagnoses, comorbidities),
         composites.composites(hourly(inside, task.window_hours), task.window_hours),
         statistics(inside, task.window_hours),
@@ -80,5 +85,5 @@ def _column(group: str, feature: Feature, made: dict[str, Column], task: Task) -
         return F.lit(None).cast("double").alias(feature.name)
     column = made.get(feature.name, F.col(feature.name))
     if feature.zero:
-        column = F.coalesce(column, F.lit(0.0))
-    return column.cast("double").alias(feature.name)
+        return F.coalesce(column, F.lit(0.0)).cast("double").alias(feature.name)
+    return F.round(column.cast("double"), DECIMALS).alias(feature.name)

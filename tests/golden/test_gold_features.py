@@ -186,6 +186,16 @@ def test_demographics_golden(spark: SparkSession) -> None:
     )  # fmt: skip
 
 
+def test_a_body_measured_before_the_stay_is_known(spark: SparkSession) -> None:
+    """MIMIC-IV dates height and weight of the admission some seconds before the stay: minute -1."""
+    given = stays(spark, {"stay_id": "s1", "height_cm": None, "weight_kg": None})
+    measured = [("s1", "height", -1, 170), ("s1", "weight", -700, 80), ("s1", "weight", 60, 90), ("s1", "hr", -1, 99)]
+    row = build(spark, given, events(spark, *measured)).first()
+    assert row is not None
+    assert (row.height_cm, row.weight_kg, row.height_missing) == (170.0, 80.0, 0.0)
+    assert (row.weight_count, row.weight_first, row.hr_count) == (1.0, 90.0, 0.0), "but no part of a series"
+
+
 def test_who_did_not_come_by_emergency_spent_no_time_there(spark: SparkSession) -> None:
     given = stays(spark, {"stay_id": "s1"})
     row = demographics(

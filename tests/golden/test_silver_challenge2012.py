@@ -33,7 +33,7 @@ def records(spark: SparkSession) -> DataFrame:
         *((2, "a", "00:00", name, -1.0) for name in DESCRIPTORS),
         *(
             (3, "b", "00:00", name, value)
-            for name, value in zip(DESCRIPTORS, (3.0, 71.0, 1.0, 1.8, 2.0, 900.0), strict=True)
+            for name, value in zip(DESCRIPTORS, (3.0, 90.0, 1.0, 1.8, 2.0, 900.0), strict=True)
         ),
         (3, "b", "07:00", "Age", 99.0),
     ]
@@ -119,7 +119,7 @@ def test_each_record_is_a_stay_with_its_descriptors(spark: SparkSession) -> None
         ),
         row(2, record_set="a", _from=MEASUREMENTS),
         row(
-            3, record_set="b", icu_type="CSRU", age=71.0, gender="M", height_cm=180.0, weight_kg=None,
+            3, record_set="b", icu_type="CSRU", age=90.0, age_masked=True, gender="M", height_cm=180.0, weight_kg=None,
             in_hospital_death=True, survival_days=2,
         ),
         row(

@@ -12,6 +12,7 @@ from jobs.context import Context
 from jobs.ingest import ingest
 from jobs.refine import refine
 from lakehouse.settings import load_settings
+from models.registry import Registry
 from tests.conftest import ENGINE
 
 
@@ -27,10 +28,14 @@ def generated_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def refined_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake of the generated files, bronze and silver; never written to: copy it to go on with it."""
     lake = tmp_path_factory.mktemp("refined") / "lake"
-    settings = load_settings(raw=generated_raw, lake=lake, engine=ENGINE, cores=2)
-    ingest(Context.of(settings, Console(quiet=True)))
-    refine(Context.of(settings, Console(quiet=True)))
+    ingest(quiet_context(generated_raw, lake))
+    refine(quiet_context(generated_raw, lake))
     return lake
+
+
+def quiet_context(raw: Path, lake: Path) -> Context:
+    """An invocation whose output goes nowhere."""
+    return Context.of(load_settings(raw=raw, lake=lake, engine=ENGINE, cores=2), Console(quiet=True))
 
 
 @pytest.fixture
@@ -48,3 +53,11 @@ def context_of(tmp_path: Path) -> Callable[..., Context]:
         return Context.of(settings, Console(record=True, width=160, quiet=False, file=(tmp_path / "log").open("a")))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a registry in which nothing is, to be copied: to make one takes longer than a training here."""
+    folder = tmp_path_factory.mktemp("registry")
+    Registry(f"sqlite:///{folder}/mlflow.db", folder / "artifacts", "mortality")
+    return folder / "mlflow.db"

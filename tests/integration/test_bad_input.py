@@ -192,7 +192,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (("reconcile",), 4, "no finished run to reconcile"),
         (("tables",), 4, "has no table yet: start with ehr run."),
         (("tables", "--env", "prod"), 2, "environment prod needs EHR_PSEUDONYM_KEY"),
-        (("tables", "--env", "staging"), 2, "env: Input should be 'local', 'dev' or 'prod'"),
+        (("tables", "--env", "test"), 2, "env: Input should be 'local', 'dev', 'staging' or 'prod'"),
         (("tables", "--engine", "spark"), 2, "No such option: --engine"),
         (("sql", "select 1", "--output", "xml"), 2, "output 'xml' is none of table, csv, json, parquet."),
         (("sql", "select 1", "--output", "parquet"), 2, "parquet output needs --out FILE."),

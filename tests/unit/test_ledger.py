@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.io import Lake
-from lakehouse.ledger import FILES, RECONCILIATION, RUNS, TABLES, Ledger, Outcome, new_run_id
+from lakehouse.ledger import RECONCILIATION, RUNS, TABLES, Ledger, Outcome, new_run_id
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 NODE = "silver.stays[ward]"
@@ -98,8 +98,15 @@ def test_the_lakes_own_tables_have_their_contracts(lake: Lake) -> None:
     assert [(f.name, f.nullable, f.metadata.get("comment", "")) for f in fields] == [
         (c.name, c.nullable, c.comment) for c in RUNS.columns
     ]
-    assert [table.name for table in TABLES] == ["ops.runs", "ops.files", "ops.reconciliation"]
-    assert all(column.comment for table in (RUNS, FILES, RECONCILIATION) for column in table.columns)
+    assert [table.name for table in TABLES] == [
+        "ops.runs",
+        "ops.files",
+        "ops.reconciliation",
+        "ops.snapshots",
+        "ops.forgotten",
+        "ops.audit",
+    ]
+    assert all(column.comment for table in TABLES for column in table.columns)
 
 
 def test_run_ids_sort_by_time_and_differ() -> None:

@@ -81,7 +81,7 @@ def test_a_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
     with pytest.raises(ConfigError, match="cores: Input should be greater than or equal to 1"):
         load_settings(engine="sail", cores=0)
-    with pytest.raises(ConfigError, match="env: Input should be 'local', 'dev' or 'prod'"):
+    with pytest.raises(ConfigError, match="env: Input should be 'local', 'dev', 'staging' or 'prod'"):
         load_settings(engine="sail", env="test")
 
 
@@ -94,6 +94,8 @@ def test_prod_refuses_to_start_without_a_key(conf: Path, monkeypatch: pytest.Mon
     (conf / "prod.yml").write_text("pseudonym_key: ''\n")
     with pytest.raises(ConfigError, match="prod needs EHR_PSEUDONYM_KEY"):
         load_settings(env="prod")
+    with pytest.raises(ConfigError, match="staging needs EHR_PSEUDONYM_KEY"):
+        load_settings(env="staging")
     monkeypatch.setenv("EHR_PSEUDONYM_KEY", SECRET)
     assert load_settings(env="prod").env == "prod"
 
@@ -150,7 +152,7 @@ def test_the_first_unknown_key_is_told() -> None:
         check_keys(["seed", "sed", "sod"], {"seed": 1}, "here")
 
 
-@pytest.mark.parametrize("env", ["local", "dev", "prod"])
+@pytest.mark.parametrize("env", ["local", "dev", "staging", "prod"])
 def test_the_settings_that_are_shipped_load(monkeypatch: pytest.MonkeyPatch, env: str) -> None:
     for name in [name for name in os.environ if name.startswith("EHR_")]:
         monkeypatch.delenv(name)

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from lakehouse import reference, settings, tasks
 from lakehouse.errors import ConfigError
 from lakehouse.reference import dictionary_frame, dictionary_version, read_dictionary
-from lakehouse.tasks import Split, load_task
+from lakehouse.tasks import Protocol, Split, load_task
 
 
 @pytest.fixture
@@ -42,6 +42,14 @@ def test_a_task_is_its_file_over_the_defaults(conf: Path) -> None:
         ),
         ("label: x\nwindow_hours: 0", "conf/tasks/mortality.yml: window_hours: Input should be greater than or equal"),
         ("label: x\nsplit: {by: stay}", "conf/tasks/mortality.yml: split.by: Input should be 'record_set' or 'patient"),
+        (
+            "label: x\nprotocols: {early: {window_hour: 24}}",
+            "protocol early of conf/tasks/mortality.yml has no setting 'window_hour'; did you mean 'window_hours'",
+        ),
+        (
+            "label: x\nprotocols: {again: {repeats: 0}}",
+            "conf/tasks/mortality.yml: protocols.again.repeats: ",
+        ),
         ("window_hours: 48", "conf/tasks/mortality.yml: label: Field required"),
         ("label: [", "conf/tasks/mortality.yml is not YAML"),
         ("- label", "conf/tasks/mortality.yml must hold keys and values"),
@@ -52,6 +60,20 @@ def test_a_wrong_task_names_file_key_and_problem(conf: Path, text: str, said: st
     with pytest.raises(ConfigError) as refused:
         load_task("mortality")
     assert str(refused.value).startswith(said)
+
+
+def test_a_protocol_asks_the_same_question_of_others_or_earlier(conf: Path) -> None:
+    (conf / "tasks" / "mortality.yml").write_text(
+        "label: x\nmin_age: 18\nprotocols:\n"
+        "  early: {train: [a], test: [], window_hours: 24}\n  dealt: {by: patient_hash, sets: [a, b], repeats: 3}\n"
+    )
+    task = load_task("mortality")
+    early, dealt = (task.under(task.protocols[name]) for name in ("early", "dealt"))
+    assert (early.window_hours, early.min_age, early.split) == (24, 18, Split(train=("a",), test=()))
+    assert (dealt.window_hours, dealt.split) == (48, Split(by="patient_hash"))
+    assert type(dealt.split) is Split, "tables are built from the split alone"
+    assert task.protocols["dealt"] == Protocol(by="patient_hash", sets=("a", "b"), repeats=3)
+    assert early.of_tables()["split"].keys() == Split().model_dump().keys()
 
 
 def test_an_unknown_task_names_the_known_ones(conf: Path) -> None:

@@ -84,3 +84,49 @@ def test_merge_and_records(lake: UnityLake, spark: SparkSession) -> None:
     now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     lake.append_records("silver.unity_log", columns, [{"at": now, "what": "x"}])
     assert lake.records("silver.unity_log") == [{"at": now, "what": "x"}]
+
+
+def test_a_prefix_keeps_lakes_of_one_catalog_apart(lake: UnityLake, spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql("DROP SCHEMA IF EXISTS dev_alice_silver CASCADE")
+    spark.sql(f"CREATE SCHEMA dev_alice_silver LOCATION '{tmp_path / 'alice'}'")
+    hers = UnityLake("spark_catalog", tmp_path / "volume", spark, prefix="dev_alice_")
+    assert hers.qualified(READINGS.name) == "`spark_catalog`.`dev_alice_silver`.`unity_readings`"
+    for one, values in ((lake, [1.0]), (hers, [2.0, 3.0])):
+        one.create(READINGS.name, READINGS.columns, READINGS.partition_by)
+        one.append(READINGS.name, readings(spark, "x", values))
+    assert (lake.row_count(READINGS.name), hers.row_count(READINGS.name)) == (1, 2)
+    assert READINGS.name in lake.names()
+    assert hers.names() == [READINGS.name], "neither the other lake's tables nor schemas that are no layer"
+    granted = spark.sql(f"SELECT count(*) FROM {hers.merge_target(READINGS.name)}").collect()[0][0]
+    assert granted == 2
+
+
+def test_a_schema_that_is_missing_is_made(lake: UnityLake, spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql("DROP SCHEMA IF EXISTS dev_bob_silver CASCADE")
+    UnityLake("spark_catalog", tmp_path / "volume", spark, "dev_bob_").create(READINGS.name, READINGS.columns)
+    assert spark.catalog.databaseExists("spark_catalog.dev_bob_silver")
+    assert lake.names() == []
+    spark.sql("DROP SCHEMA dev_bob_silver CASCADE")
+
+
+def test_upkeep_changes_no_row_and_tells_which_version_brought_them(lake: UnityLake, spark: SparkSession) -> None:
+    lake.create(READINGS.name, READINGS.columns, READINGS.partition_by)
+    for value in (1.0, 2.0):
+        lake.append(READINGS.name, readings(spark, "x", [value]))
+    assert lake.compact(READINGS.name, ("id",))
+    lake.vacuum(READINGS.name, 168)
+    version = lake.version(READINGS.name)
+    assert version is not None and version > 3
+    assert (lake.data_version(READINGS.name), lake.data_version(READINGS.name, 1)) == (2, 1)
+    assert lake.row_count(READINGS.name) == 2
+    lake.restore(READINGS.name, 1)
+    assert lake.data_version(READINGS.name) == 1
+    assert lake.is_whole(READINGS.name, 1) and not lake.is_whole(READINGS.name, 99)
+    assert lake.data_version("silver.unity_none") is None
+    state = lake.states()[READINGS.name]
+    assert (state.id, state.version) == (lake.table_id(READINGS.name), lake.version(READINGS.name))
+    assert [(c.name, c.type, c.nullable, c.comment) for c in lake.columns(READINGS.name, state.version)] == [
+        (c.name, c.spark_type, c.nullable, c.comment) for c in READINGS.columns
+    ]
+    lake.withdraw(READINGS.name, "run")
+    assert not lake.exists(READINGS.name)

@@ -1,0 +1,44 @@
+"""Whose rows a lake holds, by the identifiers of the raw files, and whether the key in force is that of silver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyspark.sql import functions as F
+
+from jobs.context import Context
+from lakehouse.errors import ConfigError
+from lakehouse.registry import registry
+from lakehouse.table import Table
+
+
+def raw_tables(context: Context) -> dict[str, list[Table]]:
+    """Bronze tables of the lake that say whose their rows are, by source."""
+    found: dict[str, list[Table]] = {}
+    for table in registry().raw_tables():
+        if table.raw and table.raw.patient and context.lake.exists(table.name):
+            found.setdefault(table.raw.source, []).append(table)
+    return found
+
+
+def patients_of(context: Context, tables: Iterable[Table]) -> set[str]:
+    """Every patient of these bronze tables, as the raw files have them."""
+    found: set[str] = set()
+    for table in tables:
+        assert table.raw is not None and table.raw.patient is not None
+        rows = context.lake.read(table.name).select(F.col(table.raw.patient).cast("string").alias("patient")).distinct()
+        found |= {row["patient"] for row in rows.collect()} - {None}
+    return found
+
+
+def check_key(context: Context, source: str, tables: Iterable[Table]) -> None:
+    """ConfigError where no patient of silver bears the identifier that the key in force gives: it is another key."""
+    if not context.lake.exists("silver.patients"):
+        return
+    rows = context.lake.read("silver.patients").where(F.col("source") == F.lit(source)).select("patient_id")
+    there = {row["patient_id"] for row in rows.collect()}
+    if there and there.isdisjoint(context.identify.of(source, value) for value in patients_of(context, tables)):
+        raise ConfigError(
+            f"silver has no patient of {source} under the identifier that EHR_PSEUDONYM_KEY gives: set it to the key "
+            "that silver was built with."
+        )

@@ -1,0 +1,51 @@
+"""What a training leaves behind to be repeated by; needs no lake, no session and no registry."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.fitting import Fitted
+from jobs.matrix import Matrix
+from lakehouse.code import code_version
+from lakehouse.settings import Settings
+from lakehouse.tasks import Task
+from models.provenance import code_version as commit
+from models.provenance import environment
+from models.record import Record
+
+CODE = ("models.kinds", "models.metrics", "models.splits")
+"""Modules that, with all they import, decide what a training gives."""
+
+
+def record_of(training: str, task: Task, rows: Matrix, settings: Settings, fitted: Mapping[str, Fitted]) -> Record:
+    """The record of a training on `rows` that has just ended."""
+    return Record(
+        training=training,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=plain(task),
+        settings=settings.model_dump(mode="json"),
+        tables=rows.versions,
+        table_ids=rows.table_ids,
+        concepts=[dict(one) for one in rows.concepts],
+        data=rows.digest(),
+        code=code_version(*CODE),
+        commit=commit(Path(__file__).parent),
+        environment=environment(),
+        trials={name: one.trials for name, one in fitted.items()},
+    )
+
+
+def plain(task: Task) -> dict[str, Any]:
+    """The question as it is trained, its profile applied: without other profiles, and without ways to judge it."""
+    return task.model_dump(mode="json", exclude={"profiles", "protocols"})
+
+
+def fingerprint(
+    task: Mapping[str, Any], versions: Mapping[str, int], code: str, seed: int, train_seconds: int | None
+) -> str:
+    """Sixteen hex digits; an equal one means that a training would give the same again. `task` is a plain one."""
+    parts = [task, versions, code, seed, train_seconds]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
