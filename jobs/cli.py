@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 
 from jobs.console import messages, results
-from jobs.modelling import add as add_modelling
-from jobs.operations import add as add_operations
+from jobs.operations.verbs import add as add_operations
 from jobs.options import Engine, Env, LakeDir, Only, Profile, RawDir, TaskName, audit, context_of
 from jobs.privacy.verbs import add as add_privacy
 from jobs.report.verbs import add as add_report
+from jobs.training.verbs import add as add_modelling
 from lakehouse.errors import ConfigError, LakehouseError, one_sentence
 from lakehouse.settings import PREFIX, load_settings, origins
 
@@ -131,7 +131,7 @@ def explain(
 ) -> None:
     """Why a stay has its risk: reasons, hours and the course that they were read from."""
     context = context_of(env, None, lake)
-    from jobs.explain import explain as job  # noqa: PLC0415
+    from jobs.explanations.explain import explain as job  # noqa: PLC0415
 
     job(context, task, stay, out)
 

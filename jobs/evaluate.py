@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from jobs.console import results
 from jobs.context import Context
-from jobs.evaluations import Evaluation, document, keep
-from jobs.judging import Part, attributes_of, baselines, check_outcomes, judged, measure, title_of
-from jobs.matrix import Matrix, load_matrix
-from jobs.protocols import by_protocol
-from jobs.registry import open_registry
-from jobs.reports import print_measured
+from jobs.evaluation.evaluations import Evaluation, document, keep
+from jobs.evaluation.judging import Part, attributes_of, baselines, check_outcomes, judged, measure, title_of
+from jobs.evaluation.protocols import by_protocol
+from jobs.evaluation.reports import print_measured
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.registry import open_registry
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.settings import check_keys
 from lakehouse.tasks import Task, load_task

@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from jobs.context import Context
 from jobs.refine import run_nodes
-from jobs.registry import open_registry
 from jobs.scoring import KNOWN, Scoring
+from jobs.training.registry import open_registry
 from lakehouse.code import code_version
 from lakehouse.commit import Scope, commit
 from lakehouse.errors import ConfigError, ContractError, ModelError

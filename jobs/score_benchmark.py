@@ -20,9 +20,9 @@ from rich.table import Table as RichTable
 
 from jobs.console import results
 from jobs.context import Context
-from jobs.matrix import load_matrix
-from jobs.registry import open_registry
 from jobs.scoring import BATCH, KNOWN, Scoring, matrix
+from jobs.training.matrix import load_matrix
+from jobs.training.registry import open_registry
 from lakehouse.settings import load_settings
 from lakehouse.tasks import Task, load_task
 from models.boosting import BoostedModel

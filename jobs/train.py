@@ -1,12 +1,12 @@
 """Trains a question's models on its training split, registers each, promotes the best where it earns it."""
 
-from jobs.admit import Training, admit, node_of
 from jobs.context import Context
-from jobs.fitting import fit_models, needs_sequences
-from jobs.matrix import Matrix, load_matrix
 from jobs.progress import ModelProgress
-from jobs.registry import open_registry
-from jobs.training_record import CODE, fingerprint, plain, record_of
+from jobs.training.admit import Training, admit, node_of
+from jobs.training.fitting import fit_models, needs_sequences
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.registry import open_registry
+from jobs.training.training_record import CODE, fingerprint, plain, record_of
 from lakehouse.code import code_version
 from lakehouse.errors import ConfigError
 from lakehouse.ledger import Outcome

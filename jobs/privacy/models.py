@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobs.context import Context
-from jobs.registry import open_registry
+from jobs.training.registry import open_registry
 from lakehouse.settings import CONF
 from lakehouse.tasks import load_task
 from models.registry import Registry, Version

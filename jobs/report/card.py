@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.context import Context
-from jobs.figures import CALIBRATION, DIGITS, FLAGS, OF_SUBGROUPS, RANKS, WORDS, shown
-from jobs.judging import attributes_of, judged
-from jobs.matrix import Matrix, load_matrix
-from jobs.registry import open_registry
+from jobs.evaluation.figures import CALIBRATION, DIGITS, FLAGS, OF_SUBGROUPS, RANKS, WORDS, shown
+from jobs.evaluation.judging import attributes_of, judged
 from jobs.report.html import number, percent
 from jobs.report.population import words
 from jobs.report.results import called
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.registry import open_registry
 from lakehouse.errors import ContractError, ModelError
 from lakehouse.tasks import Task, load_task
 from models.bootstrap import Interval

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from jobs.judging import Part
+from jobs.evaluation.judging import Part
 from jobs.report import plots
 from jobs.report.curves import GRID, Curve, banded, net_benefit, precision_recall, roc
 from jobs.report.html import Section, figure, number, paragraph, percent, table

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from jobs.figures import DIGITS, OF_SUBGROUPS, WORDS, shown
-from jobs.judging import Part
+from jobs.evaluation.figures import DIGITS, OF_SUBGROUPS, WORDS, shown
+from jobs.evaluation.judging import Part
+from jobs.evaluation.reports import FEW_EVENTS
 from jobs.report import marks
 from jobs.report.html import Markup, Section, details, figure, note, number, paragraph, table, tag
 from jobs.report.population import words
 from jobs.report.results import Results, called
-from jobs.reports import FEW_EVENTS
 from models.evaluation import FEWEST_EVENTS, Subgroup, by_subgroup
 
 DRAWN = ("auroc", "calibration_intercept")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from jobs.context import Context
+from jobs.operations.runs import Run, runs
 from jobs.reconcile import Account, accounts
 from jobs.report.html import Markup, Section, details, note, number, paragraph, percent, table, tag, tiles
-from jobs.runs import Run, runs
 from lakehouse.errors import ContractError
 from lakehouse.ledger import RUNS
 from lakehouse.tasks import Task

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from jobs.context import Context
-from jobs.judging import attributes_of
-from jobs.matrix import Matrix
+from jobs.evaluation.judging import attributes_of
 from jobs.report import marks
 from jobs.report.cohort import DIFFERS, Line, table_one
 from jobs.report.html import Markup, Section, figure, note, number, paragraph, percent, table, tag
+from jobs.training.matrix import Matrix
 from lakehouse.reference import read_dictionary
 from lakehouse.registry import registry
 from lakehouse.tasks import Task

@@ -10,9 +10,9 @@ from dataclasses import replace
 import matplotlib as mpl
 import numpy as np
 
-from jobs.explanation import Explanation
-from jobs.judging import Part
-from jobs.patient_plot import STYLE, draw
+from jobs.evaluation.judging import Part
+from jobs.explanations.explanation import Explanation
+from jobs.explanations.patient_plot import STYLE, draw
 from jobs.report import marks
 from jobs.report.html import Section, details, figure, note, number, paragraph, percent, table
 from jobs.report.population import words

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.figures import CALIBRATION, DIGITS, FLAGS, RANKS, WORDS, shown
-from jobs.judging import Judged, Measured, Part
+from jobs.evaluation.figures import CALIBRATION, DIGITS, FLAGS, RANKS, WORDS, shown
+from jobs.evaluation.judging import Judged, Measured, Part
 from jobs.report import marks, plots
 from jobs.report.html import Markup, Section, figure, note, number, paragraph, percent, table
 from jobs.report.population import words

@@ -9,13 +9,13 @@ from rich.markup import escape
 
 from jobs.context import Context
 from jobs.evaluate import external, registered
-from jobs.explanation import explain_stay
-from jobs.judging import Part, attributes_of, measure
-from jobs.matrix import load_matrix
-from jobs.registry import open_registry
+from jobs.evaluation.judging import Part, attributes_of, measure
+from jobs.explanations.explanation import explain_stay
 from jobs.report import curved, groups, lake, reasons, results
 from jobs.report.html import Markup, Section, bullets, note, page, tag
 from jobs.report.population import population
+from jobs.training.matrix import load_matrix
+from jobs.training.registry import open_registry
 from lakehouse.errors import ConfigError, LakehouseError
 from lakehouse.tasks import Task, load_task
 from models.provenance import code_version

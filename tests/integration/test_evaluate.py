@@ -18,12 +18,12 @@ from worlds import records
 from bronze.synthetic.files import TarOfTexts
 from jobs.context import Context
 from jobs.evaluate import Asked, evaluate
+from jobs.evaluation.variant import variant_matrix
 from jobs.featurize import featurize
 from jobs.ingest import ingest
-from jobs.matrix import load_matrix
 from jobs.refine import refine
 from jobs.train import train
-from jobs.variant import variant_matrix
+from jobs.training.matrix import load_matrix
 from lakehouse import tasks
 from lakehouse.errors import ConfigError
 from lakehouse.io import Lake

@@ -31,13 +31,13 @@ from bronze.synthetic.challenge2012 import record
 from gold.mortality import cohort
 from jobs.evaluate import Asked, evaluate
 from jobs.featurize import featurize
-from jobs.fitting import FOLDS
 from jobs.ingest import ingest
-from jobs.matrix import Matrix, load_matrix
 from jobs.refine import refine
-from jobs.registry import open_registry
 from jobs.run import run
 from jobs.train import train
+from jobs.training.fitting import FOLDS
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.registry import open_registry
 from lakehouse.tasks import load_task
 from models.base import RiskModel
 from models.registry import RegisteredModel

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from jobs import maintain as upkeep
-from jobs.check import Checked, check
 from jobs.context import Context
-from jobs.diff import Difference, by_engine, compared, diff, rows_of
 from jobs.featurize import featurize
 from jobs.ingest import ingest
+from jobs.operations import maintain as upkeep
+from jobs.operations.check import Checked, check
+from jobs.operations.diff import Difference, by_engine, compared, diff, rows_of
+from jobs.operations.restore import restore
+from jobs.operations.runs import runs
 from jobs.refine import refine
-from jobs.restore import restore
-from jobs.runs import runs
 from jobs.sql import query_duckdb
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.io import Lake

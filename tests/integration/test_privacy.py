@@ -14,16 +14,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jobs.check import check
 from jobs.cli import app
 from jobs.context import Context
 from jobs.featurize import featurize
 from jobs.ingest import ingest
+from jobs.operations.check import check
+from jobs.operations.restore import restore
 from jobs.privacy.forget import Erased, forget
 from jobs.privacy.rotate import rotate
 from jobs.reconcile import accounts
 from jobs.refine import refine
-from jobs.restore import restore
 from lakehouse.audit import AUDIT
 from lakehouse.dates import days_of
 from lakehouse.errors import ConfigError, ContractError

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jobs import registry as verbs
 from jobs.context import Context
-from jobs.registry import open_registry
-from jobs.repeat import NotReproducedError, repeat
 from jobs.train import train
+from jobs.training import registry as verbs
+from jobs.training.registry import open_registry
+from jobs.training.repeat import NotReproducedError, repeat
 from lakehouse import settings, tasks
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.settings import load_settings
@@ -127,8 +127,8 @@ def test_what_does_not_come_out_the_same_names_what_differs(site: Site, monkeypa
         f"version {one.version} was not reproduced: 1 of {sum('oof_' in k or 'test_' in k for k in one.figures)} "
         "figures differ by more than 1e-06, oof_auroc by -2e-06. Code, environment and data are those of the record."
     )
-    monkeypatch.setattr("jobs.repeat.environment", lambda: {"python": "4.0"})
-    monkeypatch.setattr("jobs.repeat.code_version", lambda *_: "other")
+    monkeypatch.setattr("jobs.training.repeat.environment", lambda: {"python": "4.0"})
+    monkeypatch.setattr("jobs.training.repeat.code_version", lambda *_: "other")
     with pytest.raises(NotReproducedError, match=r"What differs: code: .* then, other now; python: .* then, 4.0 now"):
         repeat(site.context(), NAME, str(one.version))
 

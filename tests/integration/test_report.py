@@ -14,14 +14,14 @@ from rich.console import Console
 
 from jobs.context import Context
 from jobs.evaluate import registered
+from jobs.evaluation.figures import shown
+from jobs.evaluation.judging import measure
 from jobs.featurize import featurize
-from jobs.figures import shown
-from jobs.judging import measure
 from jobs.reconcile import accounts
-from jobs.registry import open_registry
 from jobs.report.card import card
 from jobs.report.write import report
 from jobs.train import train
+from jobs.training.registry import open_registry
 from lakehouse import tasks
 from lakehouse.errors import ConfigError, ContractError, ModelError
 from lakehouse.io import Lake

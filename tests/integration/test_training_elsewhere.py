@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 
 from jobs.context import Context
-from jobs.export_training import Exported, export_training
-from jobs.register import register
-from jobs.registry import open_registry
 from jobs.train import train
+from jobs.training.export_training import Exported, export_training
+from jobs.training.register import register
+from jobs.training.registry import open_registry
 from lakehouse import settings, tasks
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.settings import load_settings
@@ -151,7 +151,7 @@ def test_what_is_there_is_not_written_over_and_half_an_export_is_none(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("jobs.export_training.pq.write_table", fail)
+    monkeypatch.setattr("jobs.training.export_training.pq.write_table", fail)
     with pytest.raises(OSError, match="the disk is full"):
         export_training(context(site), TASK.name, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

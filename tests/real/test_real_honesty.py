@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.matrix import Matrix, load_matrix
+from jobs.training.matrix import Matrix, load_matrix
 from lakehouse.reference import read_dictionary
 from lakehouse.tasks import load_task
 from models.features import describe

@@ -178,7 +178,7 @@ def test_raw_to_gold_takes_less_than_two_minutes_of_one_core(real: RealLake) -> 
 
 def test_xgboost_trained_on_set_a_reaches_the_mark_on_set_b(real: RealLake) -> None:
     """The defaults alone, without a search: five folds for the number of rounds, then one fit on set a."""
-    from jobs.matrix import load_matrix  # noqa: PLC0415  (heavy, and needed here alone)
+    from jobs.training.matrix import load_matrix  # noqa: PLC0415  (heavy, and needed here alone)
     from lakehouse.tasks import load_task  # noqa: PLC0415
     from models import boosting  # noqa: PLC0415
     from models.features import describe  # noqa: PLC0415

@@ -18,7 +18,7 @@ from databricks.bundles.volumes import Volume
 
 from gold.mortality.predictions import TABLES as WRITTEN_BY_SCORE
 from jobs.cli import app
-from jobs.fitting import kind_of
+from jobs.training.fitting import kind_of
 from lakehouse.code import LAYERS
 from lakehouse.registry import registry
 from lakehouse.settings import PREFIX, load_settings

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import cli
-from jobs.sealed import opened, sealed
+from jobs.training.sealed import opened, sealed
 from lakehouse.errors import ConfigError
 from lakehouse.secret_scope import read_secret
 from lakehouse.session import open_session
@@ -150,7 +150,7 @@ def test_a_wheel_task_has_a_session_though_none_is_active(spark: SparkSession, m
 def test_a_sealed_folder_is_carried_to_a_volume_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of a volume are written from start to end: no archive is made in place, no folder renamed."""
     volume = tmp_path / "Volumes"
-    monkeypatch.setattr("jobs.sealed.VOLUMES", volume)
+    monkeypatch.setattr("jobs.training.sealed.VOLUMES", volume)
     written: list[str] = []
 
     def copy(source: Path, target: Path) -> None:

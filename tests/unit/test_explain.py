@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from jobs.context import Context
-from jobs.explain import explain, hours_of, odds, show
-from jobs.explanation import Concept, Explanation
-from jobs.patient_plot import draw, panels, write
+from jobs.explanations.explain import explain, hours_of, odds, show
+from jobs.explanations.explanation import Concept, Explanation
+from jobs.explanations.patient_plot import draw, panels, write
 from lakehouse.errors import ConfigError
 from lakehouse.reference import read_dictionary
 from lakehouse.settings import load_settings

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs.fitting import Fitted, fit_models
-from jobs.matrix import Matrix
+from jobs.training.fitting import Fitted, fit_models
+from jobs.training.matrix import Matrix
 from lakehouse.settings import Settings, load_settings
 from lakehouse.tasks import Task, load_task
 from models.base import Trained

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from gold.mortality.evaluations import TABLE
-from jobs.evaluations import NONE, Evaluation, document, rows
-from jobs.figures import differences_table, figures_table, shown, spread_table
-from jobs.judging import Judged, Measured, Part, baselines, check_outcomes, measure
-from jobs.matrix import Matrix
+from jobs.evaluation.evaluations import NONE, Evaluation, document, rows
+from jobs.evaluation.figures import differences_table, figures_table, shown, spread_table
+from jobs.evaluation.judging import Judged, Measured, Part, baselines, check_outcomes, measure
+from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError
 from lakehouse.tasks import Protocol, Task
 from models.bootstrap import Interval, intervals, paired_differences

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from jobs import progress
-from jobs.fitting import _learning, _searching
 from jobs.progress import Doing, ModelProgress, remaining
+from jobs.training.fitting import _learning, _searching
 from models.sequence.folds import Told
 from models.sequence.state import Progress
 from models.tuning import Budget, OutOfTime, Tried, search

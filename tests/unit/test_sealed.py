@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.sealed import MANIFEST, opened, sealed
+from jobs.training.sealed import MANIFEST, opened, sealed
 from lakehouse.errors import ConfigError, ContractError
 
 

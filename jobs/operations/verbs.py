@@ -20,7 +20,7 @@ def runs(
     last: Annotated[int, typer.Option(min=1, help="How many, from the last one back.")] = 20,
 ) -> None:
     """What was run on the lake, the last run first."""
-    from jobs import runs as job  # noqa: PLC0415
+    from jobs.operations import runs as job  # noqa: PLC0415
 
     results().print(job.as_table(job.runs(context_of(env, None, lake))[:last]))
 
@@ -35,7 +35,7 @@ def diff(
     rows: Annotated[int, typer.Option(min=1, help="How many of them.")] = 20,
 ) -> None:
     """Rows added, changed and gone between the states in which two runs left the lake, by table."""
-    from jobs import diff as job  # noqa: PLC0415
+    from jobs.operations import diff as job  # noqa: PLC0415
 
     context = context_of(env, engine, lake)
     found = job.diff(context, run, other) if table is None else None
@@ -49,14 +49,14 @@ def restore(
     env: Env = None,
 ) -> None:
     """The whole lake as that run left it."""
-    from jobs import restore as job  # noqa: PLC0415
+    from jobs.operations import restore as job  # noqa: PLC0415
 
     results().print(job.as_table(job.restore(context_of(env, engine, lake), run)))
 
 
 def check(lake: LakeDir = None, engine: Engine = None, env: Env = None, only: Only = None) -> None:
     """Every promise of every table, verified on what is stored; exit code 1 where one is broken."""
-    from jobs import check as job  # noqa: PLC0415
+    from jobs.operations import check as job  # noqa: PLC0415
 
     found = job.check(context_of(env, engine, lake), only)
     job.show(results(), found)
@@ -74,7 +74,7 @@ def maintain(
     force: Annotated[bool, typer.Option("--force", help="Even what `ehr restore` may still need.")] = False,
 ) -> None:
     """Joins small files, orders rows, deletes old files and what killed runs left."""
-    from jobs import maintain as job  # noqa: PLC0415
+    from jobs.operations import maintain as job  # noqa: PLC0415
 
     context = context_of(env, engine, lake)
     with context.writing("maintain"):

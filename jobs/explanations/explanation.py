@@ -12,9 +12,9 @@ import pyarrow as pa
 from scipy.special import expit
 
 from jobs.context import Context
-from jobs.registry import open_registry
 from jobs.scoring import matrix
 from jobs.sql import query_duckdb, query_spark
+from jobs.training.registry import open_registry
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.reference import read_dictionary
 from lakehouse.registry import registry

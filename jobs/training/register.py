@@ -4,15 +4,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.admit import Training, admit
 from jobs.context import Context
-from jobs.export_training import Exported
-from jobs.fitting import needs_sequences
-from jobs.matrix import Matrix, load_matrix
-from jobs.registry import open_registry
-from jobs.sealed import MANIFEST, opened, sha256
-from jobs.train_from import RECORD, TRAINED, read_models
-from jobs.training_record import fingerprint
+from jobs.training.admit import Training, admit
+from jobs.training.export_training import Exported
+from jobs.training.fitting import needs_sequences
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.registry import open_registry
+from jobs.training.sealed import MANIFEST, opened, sha256
+from jobs.training.train_from import RECORD, TRAINED, read_models
+from jobs.training.training_record import fingerprint
 from lakehouse.errors import ContractError
 from lakehouse.ledger import Outcome
 from lakehouse.tasks import Task

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.context import Context
-from jobs.judging import ALL, Judged, Measured, Part
-from jobs.registry import open_registry
+from jobs.evaluation.judging import ALL, Judged, Measured, Part
+from jobs.training.registry import open_registry
 from lakehouse.commit import Committed, Scope, commit
 from lakehouse.errors import ContractError
 from lakehouse.registry import registry

@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 
 from jobs.console import results
 from jobs.context import Context
-from jobs.explanation import Explanation, Sign, explain_stay
+from jobs.explanations.explanation import Explanation, Sign, explain_stay
 from lakehouse.errors import ConfigError
 from lakehouse.tasks import load_task
 
@@ -25,7 +25,7 @@ def explain(context: Context, task_name: str, stay_id: str, out: Path | None) ->
     found = explain_stay(context, load_task(task_name), stay_id)
     show(found, results())
     if out is not None:
-        from jobs.patient_plot import write  # noqa: PLC0415  (matplotlib takes a second to import)
+        from jobs.explanations.patient_plot import write  # noqa: PLC0415  (matplotlib takes a second to import)
 
         write(found, out)
         context.console.print(f"drawn: {out}")

@@ -17,7 +17,7 @@ from matplotlib.colors import FuncNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 
-from jobs.explanation import Explanation
+from jobs.explanations.explanation import Explanation
 
 VITALS: tuple[tuple[str, ...], ...] = (
     ("hr",), ("map", "ni_map"), ("resp_rate",), ("temp",), ("sao2", "fio2"), ("gcs",), ("urine",)

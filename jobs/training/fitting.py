@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.matrix import Matrix
 from jobs.progress import Doing
+from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 from lakehouse.tasks import Task

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.fitting import Fitted
-from jobs.matrix import Matrix
+from jobs.training.fitting import Fitted
+from jobs.training.matrix import Matrix
 from lakehouse.code import code_version
 from lakehouse.settings import Settings
 from lakehouse.tasks import Task

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.table import Table as RichTable
 
-from jobs.matrix import Matrix
+from jobs.training.matrix import Matrix
 from lakehouse.tasks import Task
 from models.bootstrap import Interval, intervals
 from models.scorer import Scorer

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.context import Context
-from jobs.fitting import needs_sequences
-from jobs.matrix import Matrix, load_matrix
-from jobs.sealed import opened, sealed
-from jobs.training_record import CODE
+from jobs.training.fitting import needs_sequences
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.sealed import opened, sealed
+from jobs.training.training_record import CODE
 from lakehouse.code import code_version
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.tasks import Task, load_task

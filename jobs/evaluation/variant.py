@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.context import Context
-from jobs.matrix import Matrix
+from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.reference import dictionary_frame
 from lakehouse.registry import CONF_PREFIX, Node, parameters, registry

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.context import Context
-from jobs.findings import Finding
+from jobs.operations.findings import Finding
 from lakehouse.forgotten import FORGET
 from lakehouse.ledger import FILES, RECONCILIATION
 from lakehouse.registry import CONF_PREFIX, registry

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from jobs.figures import held_out
-from jobs.matrix import Matrix
+from jobs.evaluation.figures import held_out
+from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.io import Lake
 from lakehouse.tasks import Task

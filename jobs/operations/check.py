@@ -21,8 +21,8 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from jobs.context import Context, check_only
-from jobs.findings import Finding, of_files, of_history, of_key_and_rules, of_schema
-from jobs.reckoning import Reckoning
+from jobs.operations.findings import Finding, of_files, of_history, of_key_and_rules, of_schema
+from jobs.operations.reckoning import Reckoning
 from lakehouse.errors import ContractError, one_sentence
 from lakehouse.ledger import TABLES as OPS
 from lakehouse.registry import registry

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jobs.context import Context
-from jobs.fitting import FOLDS, Fitted, fit_models, kind_of, needs_sequences
-from jobs.judging import Judged, Part, baselines, check_outcomes, title_of
-from jobs.matrix import Matrix
+from jobs.evaluation.judging import Judged, Part, baselines, check_outcomes, title_of
+from jobs.evaluation.variant import variant_matrix
 from jobs.progress import ModelProgress
-from jobs.variant import variant_matrix
+from jobs.training.fitting import FOLDS, Fitted, fit_models, kind_of, needs_sequences
+from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 from lakehouse.tasks import Protocol, Task

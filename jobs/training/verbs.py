@@ -34,11 +34,11 @@ def train(
     if source and like:
         raise ConfigError("--from and --like exclude each other: what is trained again is read from the lake.")
     if source:
-        from jobs.train_from import train_from  # noqa: PLC0415
+        from jobs.training.train_from import train_from  # noqa: PLC0415
 
         train_from(context.console, context.settings, context.run_id, source)
     elif like:
-        from jobs.repeat import repeat  # noqa: PLC0415
+        from jobs.training.repeat import repeat  # noqa: PLC0415
 
         repeat(context, task, like)
     else:
@@ -55,7 +55,7 @@ def export_training(
     task: TaskName = "mortality",
 ) -> None:
     """The training rows as plain Parquet, for a machine without Spark: ehr train --from."""
-    from jobs.export_training import export_training as job  # noqa: PLC0415
+    from jobs.training.export_training import export_training as job  # noqa: PLC0415
 
     job(context_of(env, None, lake), task, out)
 
@@ -66,7 +66,7 @@ def register(
     env: Env = None,
 ) -> None:
     """Takes models that were trained elsewhere into the lake's registry, and puts the best before the gate."""
-    from jobs.register import register as job  # noqa: PLC0415
+    from jobs.training.register import register as job  # noqa: PLC0415
 
     context = context_of(env, None, lake)
     with context.writing("register"):
@@ -80,7 +80,7 @@ def models(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Every registered version: model, alias, figures, what the gate said; and each champion so far."""
-    from jobs.registry import models as job  # noqa: PLC0415
+    from jobs.training.registry import models as job  # noqa: PLC0415
 
     job(context_of(env, None, lake), task, as_json=json)
 
@@ -93,7 +93,7 @@ def promote(
     task: TaskName = "mortality",
 ) -> None:
     """Makes a version champion by your own decision."""
-    from jobs.registry import promote as job  # noqa: PLC0415
+    from jobs.training.registry import promote as job  # noqa: PLC0415
 
     context = context_of(env, None, lake)
     with context.writing("promote"):
@@ -107,7 +107,7 @@ def rollback(
     reason: Annotated[str, typer.Option(help="Why; kept in the registry with who and when.")] = "",
 ) -> None:
     """Makes the champion before this one champion again."""
-    from jobs.registry import rollback as job  # noqa: PLC0415
+    from jobs.training.registry import rollback as job  # noqa: PLC0415
 
     context = context_of(env, None, lake)
     with context.writing("rollback"):

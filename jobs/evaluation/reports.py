@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.console import Console
 
-from jobs.figures import (
+from jobs.evaluation.figures import (
     CALIBRATION,
     FLAGS,
     RANKS,
@@ -17,7 +17,7 @@ from jobs.figures import (
     spread_table,
     subgroups_table,
 )
-from jobs.judging import Measured, Part
+from jobs.evaluation.judging import Measured, Part
 from lakehouse.tasks import Task
 from models.evaluation import FEWEST_EVENTS, classification_text, decision_curve, risk_groups
 

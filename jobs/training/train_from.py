@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from jobs.export_training import Exported
-from jobs.figures import figures_table
-from jobs.fitting import Fitted, fit_models
+from jobs.evaluation.figures import figures_table
 from jobs.progress import ModelProgress
-from jobs.sealed import MANIFEST, VOLUMES, sealed, sha256
-from jobs.training_record import record_of
+from jobs.training.export_training import Exported
+from jobs.training.fitting import Fitted, fit_models
+from jobs.training.sealed import MANIFEST, VOLUMES, sealed, sha256
+from jobs.training.training_record import record_of
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 from models.bootstrap import intervals

@@ -9,15 +9,15 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
-from jobs.admit import HELD_OUT, OUT_OF_FOLD, Training
 from jobs.console import results
 from jobs.context import Context
-from jobs.figures import held_out_figures
-from jobs.fitting import fit_models, kind_of
-from jobs.matrix import Matrix, load_matrix
+from jobs.evaluation.figures import held_out_figures
 from jobs.progress import ModelProgress
-from jobs.registry import open_registry
-from jobs.training_record import CODE
+from jobs.training.admit import HELD_OUT, OUT_OF_FOLD, Training
+from jobs.training.fitting import fit_models, kind_of
+from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.registry import open_registry
+from jobs.training.training_record import CODE
 from lakehouse.code import code_version
 from lakehouse.errors import LakehouseError, ModelError
 from lakehouse.tasks import Task, load_task

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from jobs.context import Context, operator
-from jobs.figures import figures_table, held_out, held_out_figures
-from jobs.fitting import Fitted
-from jobs.matrix import Matrix
+from jobs.evaluation.figures import figures_table, held_out, held_out_figures
+from jobs.training.fitting import Fitted
+from jobs.training.matrix import Matrix
 from lakehouse.errors import ModelError
 from lakehouse.ledger import Outcome
 from lakehouse.tasks import Task

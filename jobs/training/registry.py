@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 
 from jobs.console import results
 from jobs.context import Context, operator
-from jobs.figures import WORDS
+from jobs.evaluation.figures import WORDS
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.tasks import Task, load_task
 from models.promotion import Appointment, line_of

@@ -1,0 +1,1 @@
+"""Operating a lake: its runs, what differs between them, back to one, checks, upkeep."""
