@@ -43,6 +43,8 @@ class Task(BaseModel):
     min_icu_hours: float = 48
     split: Split = Field(default_factory=Split)
     feature_groups: dict[str, bool] = {}
+    folds: int = Field(5, ge=2)
+    """Of the training rows, patients kept whole: each member learns from all but one, and is stacked on that one."""
     models: dict[str, Any] = {}
     profiles: dict[str, dict[str, Any]] = {}
     protocols: dict[str, Protocol] = {}
@@ -56,16 +58,20 @@ class Task(BaseModel):
         return self.model_copy(update={"split": split, "window_hours": protocol.window_hours or self.window_hours})
 
     def profiled(self, profile: str) -> Self:
-        """The question with its models as that profile changes them; ConfigError where it has no such profile."""
+        """The question with its folds and models as that profile changes them; ConfigError where it has no such
+        profile."""
         if profile == "default":
             return self
         check_keys([profile], self.profiles, f"profiles of conf/tasks/{self.name}.yml")
-        return self.model_copy(update={"models": _merged(self.models, self.profiles[profile])})
+        changes = dict(self.profiles[profile])
+        folds = changes.pop("folds", self.folds)
+        return self.model_copy(update={"folds": folds, "models": _merged(self.models, changes)})
 
     def of_tables(self) -> dict[str, Any]:
         """What decides the question's tables: all but how its models are trained and judged."""
         return self.model_dump(
-            mode="json", exclude={"models", "profiles", "protocols", "baselines", "champion_metric", "threshold"}
+            mode="json",
+            exclude={"folds", "models", "profiles", "protocols", "baselines", "champion_metric", "threshold"},
         )
 
 

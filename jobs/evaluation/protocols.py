@@ -8,7 +8,7 @@ from jobs.context import Context
 from jobs.evaluation.judging import Judged, Part, baselines, check_outcomes, title_of
 from jobs.evaluation.variant import variant_matrix
 from jobs.progress import ModelProgress
-from jobs.training.fitting import FOLDS, Fitted, fit_models, kind_of, needs_sequences
+from jobs.training.fitting import Fitted, fit_models, kind_of, needs_sequences
 from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
@@ -76,7 +76,7 @@ def _parts(
     y = train_rows.outcomes
     own = {name: scores(y, one.out_of_fold, one.scorer.threshold)[task.champion_metric] for name, one in fitted.items()}
     reference = max(own, key=lambda name: sign * own[name])
-    folds = patient_folds(y, train_rows.patient, FOLDS, seed)
+    folds = patient_folds(y, train_rows.patient, task.folds, seed)
     inside = [
         *baselines(task, train_rows, train_rows, folds),
         *(Judged(name, one.out_of_fold, one.scorer.threshold) for name, one in fitted.items()),

@@ -24,8 +24,6 @@ from models.splits import patient_folds
 from models.stack import StackedModel
 from models.tuning import Budget, Tried
 
-FOLDS = 5
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -46,7 +44,7 @@ Note = Callable[[str, Fitted | Doing | None], None]
 def fit_models(task: Task, rows: Matrix, settings: Settings, note: Note = lambda _n, _f: None) -> dict[str, Fitted]:
     """The task's models by name, in its order; `note` hears a name when its turn comes, then what it is doing, and the
     model when it is done."""
-    folds = patient_folds(rows.outcomes, rows.patient, FOLDS, settings.seed)
+    folds = patient_folds(rows.outcomes, rows.patient, task.folds, settings.seed)
     trained: dict[str, Trained] = {}
     fitted: dict[str, Fitted] = {}
     for name, spec in task.models.items():

@@ -77,9 +77,10 @@ def test_every_stay_of_the_cohort_is_scored_by_the_champion_of_the_question(proj
 
 
 def test_a_second_round_does_nothing_and_the_other_question_is_untouched(project: Project, lake: Lake) -> None:
-    before = {name: lake.version(name) for name in lake.names()}
+    watched = set(lake.names()) - {"ops.audit"}  # who asked is written down each time
+    before = {name: lake.version(name) for name in watched}
     assert not any("mortality" in name for name in before), "--only built this question's tables alone"
     said = "".join(project.ehr(*command) for command in project.commands() if command[0] != "evaluate")
     for sentence in ("nothing was built", "nothing was trained", "nothing was scored"):
         assert sentence in said
-    assert {name: lake.version(name) for name in lake.names()} == before
+    assert {name: lake.version(name) for name in watched} == before

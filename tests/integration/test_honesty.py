@@ -35,7 +35,6 @@ from jobs.ingest import ingest
 from jobs.refine import refine
 from jobs.run import run
 from jobs.train import train
-from jobs.training.fitting import FOLDS
 from jobs.training.matrix import Matrix, load_matrix
 from jobs.training.registry import open_registry
 from lakehouse.tasks import load_task
@@ -234,7 +233,7 @@ def test_no_patient_is_in_two_splits_or_two_folds(known: World, by: str) -> None
     assert stays.size().max() > 1
     assert stays["split"].nunique().max() == 1
     assert asked["split"].nunique() > 1
-    asked["fold"] = patient_folds(asked["in_hospital_death"], asked["patient_id"], FOLDS, 7)
+    asked["fold"] = patient_folds(asked["in_hospital_death"], asked["patient_id"], task.folds, 7)
     assert stays["fold"].nunique().max() == 1
 
 
