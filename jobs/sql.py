@@ -57,10 +57,10 @@ def query_duckdb(lake: Lake, query: str, as_of: str | None = None) -> pa.Table:
     try:
         for name, version in versions.items():
             layer, table = name.split(".")
-            location = str(lake.location(name)).replace("'", "''")
+            location = f"file://{lake.location(name)}"
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
             lake.note(name, "read", version)
-            scan = f"delta_scan('file://{location}', version={version})"
+            scan = f"delta_scan({_literal(location)}, version={version})"
             connection.execute(f'CREATE VIEW "{layer}"."{table}" AS SELECT * FROM {scan}')
         with tempfile.TemporaryDirectory() as spill:
             _confine(connection, query, [lake.location(name) for name in versions], Path(spill))
@@ -85,11 +85,16 @@ def _confine(connection: duckdb.DuckDBPyConnection, query: str, folders: Iterabl
     explained = duckdb.StatementType.EXPLAIN in kinds and re.search(r"\bcopy\b", query, re.IGNORECASE)
     if explained or not kinds <= {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN} | made:
         raise ConfigError("ehr sql reads and never writes: the query must be a SELECT.")
-    connection.execute("SET temp_directory = ?", [str(spill)])
-    allowed = [f"{scheme}{folder}/" for folder in folders for scheme in ("", "file://")]
-    connection.execute("SET allowed_directories = ?", [allowed])
+    # As literals: to look at a parameter, DuckDB would import pandas, which takes longer than the query.
+    connection.execute(f"SET temp_directory = {_literal(str(spill))}")
+    allowed = ", ".join(_literal(f"{scheme}{folder}/") for folder in folders for scheme in ("", "file://"))
+    connection.execute(f"SET allowed_directories = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def versions_of(lake: Lake, names: Iterable[str], as_of: str | None) -> dict[str, int]:

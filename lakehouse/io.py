@@ -1,15 +1,16 @@
 """The only reads and writes of tables. A local lake is plain Delta folders; `unity.py` gives the same on Databricks."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
-import pyarrow.dataset  # a part of pa that is not there unasked
 from deltalake import DeltaTable, Schema, write_deltalake
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +22,9 @@ from lakehouse.ddl import Column, delta_schema, stored_columns
 from lakehouse.errors import ContractError
 from lakehouse.state import State
 from lakehouse.swap import swap
+
+if TYPE_CHECKING:
+    import pyarrow.dataset
 
 ALL_ROWS = "1 = 1"
 NESTED = (ArrayType, MapType, StructType)

@@ -1,16 +1,20 @@
 """What a local Delta table needs besides reads and writes: its data's version, compaction, vacuum, sound files."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 KEEPS_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END"}
 """Commits after which a table has the rows that it had before."""
@@ -75,6 +79,8 @@ def dataset(root: Path, version: int, without: int | None) -> ds.Dataset:
     whole = DeltaTable(str(root), version=version).to_pyarrow_dataset(filesystem=files)
     known = stored_files(DeltaTable(str(root), version=without)) if without is not None else {}
     parts = [part for part in whole.get_fragments() if part.path not in known]
+    import pyarrow.dataset as ds  # noqa: PLC0415  (it brings pandas, which `ehr sql` does without)
+
     return ds.FileSystemDataset(parts, whole.schema, whole.format, files)
 
 

@@ -15,6 +15,7 @@ import pytest
 from jobs.reconcile import accounts, page
 from jobs.sql import query_duckdb
 from lakehouse.io import Lake
+from lakehouse.reference import read_dictionary
 from lakehouse.registry import registry
 from tests.real.conftest import RealLake
 
@@ -133,11 +134,13 @@ def test_no_concept_is_off_its_centre_in_any_source(real: RealLake) -> None:
 
 
 def test_values_lie_in_their_range_and_no_minute_is_told_twice(real: RealLake) -> None:
-    dictionary = f"read_csv('{ROOT / 'conf' / 'concepts.csv'}')"
+    bounds = ("possible_low", "possible_high", "plausible_low", "plausible_high")
+    rows = ", ".join(f"('{c['concept']}', {', '.join(str(c[b]) for b in bounds)})" for c in read_dictionary("concepts"))
+    dictionary = f"(values {rows}) as c(concept, {', '.join(bounds)})"
     outside = query(
         real.lake,
         f"select e.concept, e.correction, e.value between c.possible_low and c.possible_high as possible, count(*) "
-        f"from silver.events e join {dictionary} c on e.concept = c.concept "
+        f"from silver.events e join {dictionary} on e.concept = c.concept "
         "where not e.value between c.plausible_low and c.plausible_high group by all",
     )
     # Plausible amounts of several outlets may add up to more, and plausible parts to a whole that is not.
