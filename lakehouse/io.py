@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
@@ -22,9 +22,6 @@ from lakehouse.ddl import Column, delta_schema, stored_columns
 from lakehouse.errors import ContractError
 from lakehouse.state import State
 from lakehouse.swap import swap
-
-if TYPE_CHECKING:
-    import pyarrow.dataset
 
 ALL_ROWS = "1 = 1"
 NESTED = (ArrayType, MapType, StructType)
