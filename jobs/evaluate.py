@@ -20,7 +20,6 @@ from lakehouse.errors import ConfigError, ModelError
 from lakehouse.settings import check_keys
 from lakehouse.tasks import Task, load_task
 from models.features import Kind
-from models.provenance import patient_digest
 from models.registry import RegisteredModel, Registry
 
 REGISTERED = "registered"
@@ -122,7 +121,7 @@ def _unseen(context: Context, registry: Registry, models: Sequence[RegisteredMod
             seen |= set(registry.document(model.run_id, "patients"))
         except LookupError:
             context.console.print(f"[yellow]version {model.version} does not say whom it was trained on[/]")
-    trained_on = rows.patient.map(patient_digest).isin(seen).to_numpy(dtype=bool)
+    trained_on = rows.of_patients(seen)
     if trained_on.any():
         number = f"{int(trained_on.sum()):,} of {len(trained_on):,}"
         context.console.print(f"[yellow]without {number} stays, on whose patients a model was trained[/]")

@@ -1,7 +1,5 @@
 """Batch scoring: the champion's risks and reasons for new and changed stays, merged into the predictions table."""
 
-import hashlib
-import json
 import time
 from datetime import UTC, datetime
 
@@ -12,8 +10,9 @@ from pyspark.sql import functions as F
 from jobs.context import Context
 from jobs.refine import run_nodes
 from jobs.scoring import KNOWN, Scoring
-from jobs.training.registry import open_registry
-from lakehouse.code import code_version
+from jobs.training.matrix import check_filled, gold_tables
+from jobs.training.registry import champion_of
+from lakehouse.code import code_version, digest_of
 from lakehouse.commit import Scope, commit
 from lakehouse.errors import ConfigError, ContractError, ModelError
 from lakehouse.ledger import Outcome
@@ -21,7 +20,7 @@ from lakehouse.registry import registry
 from lakehouse.table import Table
 from lakehouse.tasks import load_task
 from models.features import FeatureMismatchError, Kind
-from models.registry import CHAMPION, RegisteredModel
+from models.registry import RegisteredModel
 from models.sequence.events import COLUMNS
 
 OF_COHORT = ("stay_id", "source", "split")
@@ -35,10 +34,7 @@ def score(context: Context, task_name: str) -> list[Outcome]:
         raise ConfigError(f"task {task.name} has no table gold.{task.name}_predictions: see gold/predictions.py.")
     context.console.print(f"[bold]score: {table.name}")
     started, clock = datetime.now(UTC), time.perf_counter()
-    try:
-        champion = open_registry(context, task).load(context.settings.model_name(task.name), CHAMPION)
-    except LookupError as error:
-        raise ModelError(f"{error}.") from None
+    champion = champion_of(context, task)
     inputs = _inputs(context, task.name, champion)
     fingerprint = _fingerprint(inputs, champion)
     last = context.ledger.last_built(table.name)
@@ -72,30 +68,30 @@ def score(context: Context, task_name: str) -> list[Outcome]:
 
 
 def _inputs(context: Context, task: str, champion: RegisteredModel) -> dict[str, int]:
-    """The gold tables that the champion reads, cohort first, and the version of each.
-
-    ContractError where one is empty or the stays of two differ.
-    """
-    lake, series = context.lake, champion.scorer.model.schema.of(Kind.SERIES)
-    names = [f"gold.{task}_{part}" for part in ("cohort", "features", *(["sequences"] if series else []))]
+    """The gold tables that the champion reads, cohort first, and the version of each; ContractError where one is
+    empty."""
+    names = gold_tables(task, sequences=bool(champion.scorer.model.schema.of(Kind.SERIES)))
     for name in names:
-        if not lake.exists(name) or lake.row_count(name) == 0:
-            raise ContractError(f"{name} has no rows: run ehr ingest, refine and featurize first.")
-    stays = [pd.Index(lake.read_arrow(name, ["stay_id"])["stay_id"].to_pandas()) for name in names]
+        check_filled(context.lake, name)
+    return {name: context.lake.data_version(name) or 0 for name in names}
+
+
+def _check_stays(context: Context, names: list[str]) -> None:
+    """ContractError where the stays of two tables differ."""
+    stays = [pd.Index(context.lake.read_arrow(name, ["stay_id"])["stay_id"].to_pandas()) for name in names]
     for name, own in zip(names[1:], stays[1:], strict=True):
         if len(apart := own.symmetric_difference(stays[0])):
             raise ContractError(f"{name} and {names[0]} differ by {len(apart)} stays: run ehr featurize.")
-    return {name: lake.data_version(name) or 0 for name in names}
 
 
 def _fingerprint(inputs: dict[str, int], champion: RegisteredModel) -> str:
     """An equal one means that all was scored: versions of what is read, and the model that reads."""
-    parts = [inputs, champion.name, champion.version, champion.run_id]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of([inputs, champion.name, champion.version, champion.run_id])
 
 
 def _score(context: Context, table: Table, champion: RegisteredModel, inputs: dict[str, int], started: datetime) -> int:
     """Streams the joined inputs through the model; how many stays were due, and are written now."""
+    _check_stays(context, list(inputs))
     lake, (_, features, *sequences) = context.lake, inputs
     frames = [lake.read(name) for name in inputs]
     names = [name for name in frames[1].columns if name not in OF_COHORT]

@@ -22,6 +22,7 @@ from rich.table import Table as RichTable
 
 from jobs.console import LOG_WIDTH, results
 from jobs.context import Context
+from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError, one_sentence
 from lakehouse.io import Lake
 from lakehouse.snapshots import Snapshots
@@ -60,7 +61,7 @@ def query_duckdb(lake: Lake, query: str, as_of: str | None = None) -> pa.Table:
             location = f"file://{lake.location(name)}"
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
             lake.note(name, "read", version)
-            scan = f"delta_scan({_literal(location)}, version={version})"
+            scan = f"delta_scan({literal(location)}, version={version})"
             connection.execute(f'CREATE VIEW "{layer}"."{table}" AS SELECT * FROM {scan}')
         with tempfile.TemporaryDirectory() as spill:
             _confine(connection, query, [lake.location(name) for name in versions], Path(spill))
@@ -86,15 +87,11 @@ def _confine(connection: duckdb.DuckDBPyConnection, query: str, folders: Iterabl
     if explained or not kinds <= {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN} | made:
         raise ConfigError("ehr sql reads and never writes: the query must be a SELECT.")
     # As literals: to look at a parameter, DuckDB would import pandas, which takes longer than the query.
-    connection.execute(f"SET temp_directory = {_literal(str(spill))}")
-    allowed = ", ".join(_literal(f"{scheme}{folder}/") for folder in folders for scheme in ("", "file://"))
+    connection.execute(f"SET temp_directory = {literal(str(spill))}")
+    allowed = ", ".join(literal(f"{scheme}{folder}/") for folder in folders for scheme in ("", "file://"))
     connection.execute(f"SET allowed_directories = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def versions_of(lake: Lake, names: Iterable[str], as_of: str | None) -> dict[str, int]:

@@ -1,16 +1,16 @@
 """Trains a question's models on its training split, registers each, promotes the best where it earns it."""
 
 from jobs.context import Context
+from jobs.evaluation.judging import check_outcomes
 from jobs.progress import ModelProgress
 from jobs.training.admit import Training, admit, node_of
 from jobs.training.fitting import fit_models, needs_sequences
-from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.matrix import load_matrix
 from jobs.training.registry import open_registry
 from jobs.training.training_record import CODE, fingerprint, plain, record_of
 from lakehouse.code import code_version
-from lakehouse.errors import ConfigError
 from lakehouse.ledger import Outcome
-from lakehouse.tasks import Task, load_task
+from lakehouse.tasks import load_task
 
 
 def train(context: Context, task_name: str) -> list[Outcome]:
@@ -29,18 +29,9 @@ def train(context: Context, task_name: str) -> list[Outcome]:
         return [Outcome(node_of(task, name), f"models.{task.name}", "unchanged") for name in task.models]
 
     train_rows, test_rows = matrix.part("train"), matrix.part("test")
-    check_rows(task, train_rows, test_rows)
+    for name, rows in (("train", train_rows), ("test", test_rows)):
+        check_outcomes(rows, task, f"{name} split", "split in ")
     with ModelProgress(context.console, list(task.models)) as progress:
         fitted = fit_models(task, train_rows, settings, progress)
     record = record_of(context.run_id, task, train_rows, settings, fitted)
     return admit(context, task, registry, Training(record, fitted, train_rows), test_rows, print_of)
-
-
-def check_rows(task: Task, train_rows: Matrix, test_rows: Matrix) -> None:
-    """ConfigError where a split cannot train or test: both need stays with and without the outcome."""
-    for name, rows in (("train", train_rows), ("test", test_rows)):
-        if rows.label.nunique() < 2:
-            raise ConfigError(
-                f"task {task.name}: its {name} split has {len(rows.label)} labelled stays and needs both outcomes; "
-                f"see split in conf/tasks/{task.name}.yml."
-            )

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,11 @@ def code_version(*modules: str) -> str:
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name] + b"\0")
     return digest.hexdigest()[:12]
+
+
+def digest_of(parts: object) -> str:
+    """Sixteen hex digits of plain values, whatever the order of keys: what a fingerprint is made of."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _collect(module: str, sources: dict[str, bytes]) -> None:

@@ -51,6 +51,11 @@ def parse_columns(ddl: str) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def literal(text: str) -> str:
+    """The text as SQL writes it, within quotes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def split_top_level(text: str) -> list[str]:
     """Parts between commas that stand outside quotes, parentheses and angle brackets."""
     parts, depth, quoted, start = [], 0, False, 0

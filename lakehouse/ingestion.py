@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.commit import Scope, commit
 from lakehouse.csv_source import raw_data_error
+from lakehouse.ddl import literal
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
 from lakehouse.forgotten import NAMELESS, Forgotten
 from lakehouse.io import ALL_ROWS, Lake
@@ -154,7 +155,7 @@ class Ingestion:
         others = set(self.ledger.files(delivery.table.name)) - {f.name for f in delivery.to_read}
         if not others:
             return Scope(ALL_ROWS, ALL_ROWS)
-        names = ", ".join("'" + f.name.replace("'", "''") + "'" for f in delivery.to_read)
+        names = ", ".join(literal(f.name) for f in delivery.to_read)
         return Scope(f"_source_file IN ({names})", f"_source_file IN ({names})")
 
     def _remember(self, files: list[RawFile], table: Table, now: datetime) -> None:

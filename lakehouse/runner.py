@@ -1,7 +1,5 @@
 """Builds tables in the order of their inputs, skips what is up to date, records what became of every row."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -11,6 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lakehouse.code import digest_of
 from lakehouse.commit import Committed, Scope, commit
 from lakehouse.dates import DateShift
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
@@ -138,7 +137,7 @@ class Runner:
             task.of_tables() if task else None,
             self.identify.fingerprint + self.shift.fingerprint,
         ]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(parts)
 
     def _build(self, node: Node, task: Task | None, verify: Callable[[Committed], None]) -> Committed:
         def frame(name: str) -> DataFrame:

@@ -75,12 +75,12 @@ def stored_files(table: DeltaTable) -> dict[str, tuple[int, int | None]]:
 
 def dataset(root: Path, version: int, without: int | None) -> ds.Dataset:
     """The rows of a version; without the files that version `without` has too, whose rows are the same."""
+    import pyarrow.dataset as ds  # noqa: PLC0415  (it brings pandas, which `ehr sql` does without)
+
     files = SubTreeFileSystem(str(root), LocalFileSystem())
     whole = DeltaTable(str(root), version=version).to_pyarrow_dataset(filesystem=files)
     known = stored_files(DeltaTable(str(root), version=without)) if without is not None else {}
     parts = [part for part in whole.get_fragments() if part.path not in known]
-    import pyarrow.dataset as ds  # noqa: PLC0415  (it brings pandas, which `ehr sql` does without)
-
     return ds.FileSystemDataset(parts, whole.schema, whole.format, files)
 
 

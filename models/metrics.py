@@ -9,6 +9,8 @@ bootstrap is the percentile bootstrap of Efron 1979.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, xlogy
@@ -170,3 +172,9 @@ def _checked(labels: ArrayLike, risks: ArrayLike) -> tuple[Floats, Floats]:
     if not ((r >= 0) & (r <= 1)).all():
         raise ValueError("risks must lie within 0 and 1")
     return y, r
+
+
+def best(figures: Mapping[str, Mapping[str, float]], metric: str) -> str:
+    """The model of the best `metric` among `figures` by model and metric; of equals the first."""
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    return max(figures, key=lambda name: sign * figures[name][metric])

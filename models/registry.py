@@ -18,20 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.entities import Param
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from models.bootstrap import Interval
 from models.promotion import Appointment, Decision
-from models.provenance import code_version, environment
+from models.provenance import environment
 from models.scorer import Scorer
-from models.tracking import STORED, digest, log_model, metrics_of, run_tags, signature, table_input
-
-__all__ = ["CHALLENGER", "CHAMPION", "RegisteredModel", "Registry", "Version", "code_version", "signature"]
+from models.tracking import STORED, digest, log_model, log_run, metrics_of
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-PARAMETER_LENGTH = 6000  # MLflow's limit on a parameter's text
 REASON_LENGTH = 700  # Unity Catalog's limit on a tag's text is 1,000, less what stands around the reason
 HISTORY = "champion_"  # tags of the registered model: one an appointment, numbered (Unity Catalog allows no dot)
 UNITY = "databricks-uc"
@@ -101,15 +97,8 @@ class Registry:
             run_id = run.info.run_id
             stored, made = log_model(scorer, name)
             known = {**(tags or {}), "kind": scorer.model.kind, "digest": stored, "code_version": code_version}
-            client.log_batch(
-                run_id,
-                metrics=metrics_of(figures),
-                params=[Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in parameters.items()],
-                tags=run_tags(known, tables),
-            )
-            client.log_inputs(run_id, [table_input(table, number) for table, number in tables.items()])
-            for title, document in {"environment": environment(), **(documents or {})}.items():
-                client.log_dict(run_id, document, f"{title}.json")
+            told = {"environment": environment(), **(documents or {})}
+            log_run(client, run_id, parameters, figures, tables, known, told)
             for key, value in known.items():
                 client.set_model_version_tag(name, str(made), key, value)
         return RegisteredModel(name, made, run_id, scorer, known)
@@ -250,11 +239,7 @@ class Registry:
         """A run without a model, such as an evaluation; arguments as those of `log`. Its id."""
         with self._active() as client, mlflow.start_run(experiment_id=self.experiment_id, run_name=run_name) as run:
             run_id = str(run.info.run_id)
-            told = [Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in parameters.items()]
-            client.log_batch(run_id, metrics=metrics_of(figures), params=told, tags=run_tags(tags, tables))
-            client.log_inputs(run_id, [table_input(table, number) for table, number in tables.items()])
-            for title, document in documents.items():
-                client.log_dict(run_id, document, f"{title}.json")
+            log_run(client, run_id, parameters, figures, tables, tags, documents)
         return run_id
 
     @staticmethod

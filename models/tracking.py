@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from contextlib import redirect_stderr
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array
@@ -24,6 +25,7 @@ from models.features import Kind
 from models.scorer import Scorer
 
 FOLDER = "scorer"
+PARAMETER_LENGTH = 6000  # MLflow's limit on a parameter's text
 STORED = f"data/{FOLDER}"  # where MLflow puts a pyfunc's own files, beside MLmodel
 
 
@@ -62,6 +64,23 @@ def log_model(scorer: Scorer, name: str) -> tuple[str, int]:
                 await_registration_for=0,
             )
         return digest(folder), int(logged.registered_model_version)
+
+
+def log_run(
+    client: mlflow.MlflowClient,
+    run_id: str,
+    parameters: Mapping[str, Any],
+    figures: Mapping[str, float | Interval],
+    tables: Mapping[str, int],
+    tags: Mapping[str, str],
+    documents: Mapping[str, Any],
+) -> None:
+    """Logs with a run what it was given and what it gave: see `Registry.log`."""
+    told = [Param(key, str(value)[:PARAMETER_LENGTH]) for key, value in parameters.items()]
+    client.log_batch(run_id, metrics=metrics_of(figures), params=told, tags=run_tags(tags, tables))
+    client.log_inputs(run_id, [table_input(table, number) for table, number in tables.items()])
+    for title, document in documents.items():
+        client.log_dict(run_id, document, f"{title}.json")
 
 
 def metrics_of(figures: Mapping[str, float | Interval]) -> list[Metric]:

@@ -55,7 +55,7 @@ def figures_table(
     view = _table(title, "model", *(["threshold"] if thresholds else []), *(WORDS.get(m, m) for m in metrics))
     for model, figures in models.items():
         cut = [_number(thresholds[model], 3)] if thresholds else []
-        view.add_row(model, *cut, *(shown(figures[m], DIGITS.get(m, 3)) for m in metrics))
+        view.add_row(model, *cut, *(cell(figures, m) for m in metrics))
     return view
 
 
@@ -63,7 +63,7 @@ def differences_table(models: Mapping[str, Figures], title: str) -> RichTable:
     """A row a model, a column a metric: the model's figure less the reference's."""
     view = _table(title, "model", *(WORDS[m] for m in DIFFERENCES))
     for model, figures in models.items():
-        view.add_row(model, *(shown(figures[m], DIGITS.get(m, 3), signed=True) for m in DIFFERENCES))
+        view.add_row(model, *(cell(figures, m, signed=True) for m in DIFFERENCES))
     return view
 
 
@@ -76,7 +76,7 @@ def subgroups_table(subgroups: Sequence[Subgroup], title: str) -> RichTable:
             view.add_section()
             attribute = group.attribute
         found = group.figures
-        cells = [shown(found[m], DIGITS.get(m, 3)) for m in OF_SUBGROUPS] if found else ["too few", "", "", ""]
+        cells = [cell(found, m) for m in OF_SUBGROUPS] if found else ["too few", "", "", ""]
         view.add_row(
             f"{group.attribute} {group.value}".replace("_", " "), f"{group.rows:,}", f"{group.events:,}", *cells
         )
@@ -99,6 +99,11 @@ def frame_table(frame: pd.DataFrame, title: str, digits: Mapping[str, int]) -> R
     for row in frame.to_dict("records"):
         view.add_row(*(_number(value, digits.get(str(name), 3)) for name, value in row.items()))
     return view
+
+
+def cell(figures: Figures, metric: str, signed: bool = False) -> str:
+    """A figure as `shown`, with the digits that its metric has."""
+    return shown(figures[metric], DIGITS.get(metric, 3), signed)
 
 
 def shown(figure: Interval, digits: int = 3, signed: bool = False) -> str:

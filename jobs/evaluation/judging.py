@@ -100,12 +100,12 @@ def title_of(words: str, rows: Matrix, task: Task) -> str:
     return f"{task.name}: {words}; {held_out(rows, task)}; 95 % bootstrap intervals"
 
 
-def check_outcomes(rows: Matrix, task: Task, what: str) -> None:
-    """ConfigError where the stays of a part do not hold both outcomes."""
+def check_outcomes(rows: Matrix, task: Task, what: str, place: str = "") -> None:
+    """ConfigError where the stays of a part do not hold both outcomes; `place` is where in the task's file to look."""
     if rows.label.nunique() < 2:
         raise ConfigError(
             f"task {task.name}: its {what} has {len(rows.label)} labelled stays and needs both outcomes; "
-            f"see conf/tasks/{task.name}.yml."
+            f"see {place}conf/tasks/{task.name}.yml."
         )
 
 

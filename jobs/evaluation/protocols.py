@@ -13,7 +13,7 @@ from jobs.training.matrix import Matrix
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 from lakehouse.tasks import Protocol, Task
-from models.metrics import LOWER_IS_BETTER, scores
+from models.metrics import best, scores
 from models.splits import patient_folds
 
 
@@ -72,10 +72,9 @@ def _parts(
     repeat: int,
 ) -> list[Part]:
     """The reference of both parts is the model of the best out-of-fold risks: no test stay has a say in it."""
-    sign = -1.0 if task.champion_metric in LOWER_IS_BETTER else 1.0
     y = train_rows.outcomes
-    own = {name: scores(y, one.out_of_fold, one.scorer.threshold)[task.champion_metric] for name, one in fitted.items()}
-    reference = max(own, key=lambda name: sign * own[name])
+    own = {name: scores(y, one.out_of_fold, one.scorer.threshold) for name, one in fitted.items()}
+    reference = best(own, task.champion_metric)
     folds = patient_folds(y, train_rows.patient, task.folds, seed)
     inside = [
         *baselines(task, train_rows, train_rows, folds),

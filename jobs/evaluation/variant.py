@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.context import Context
-from jobs.training.matrix import Matrix
+from jobs.training.matrix import Matrix, check_filled, gold_tables
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.reference import dictionary_frame
 from lakehouse.registry import CONF_PREFIX, Node, parameters, registry
@@ -25,14 +25,14 @@ def variant_matrix(context: Context, task: Task, sequences: bool) -> Matrix:
     ContractError where the lake lacks a table that this needs.
     """
     lake = context.lake
-    names = [f"gold.{task.name}_{part}" for part in ("cohort", "features", *(["sequences"] if sequences else []))]
+    names = gold_tables(task.name, sequences)
     as_stored = load_task(task.name).window_hours == task.window_hours
     frames = {names[0]: _frame(context, names[0], task, {})}
     read: set[str] = set(_node(names[0]).table_inputs)
     tables = [frames[names[0]].toArrow()]
     for name in names[1:]:
         if as_stored:
-            _check(context, name)
+            check_filled(lake, name)
             tables.append(lake.read_arrow(name))
             read.add(name)
         else:
@@ -56,11 +56,6 @@ def _node(name: str) -> Node:
         if node.name == name:
             return node
     raise ConfigError(f"no module of gold/ declares {name}.")
-
-
-def _check(context: Context, name: str) -> None:
-    if not context.lake.exists(name) or context.lake.row_count(name) == 0:
-        raise ContractError(f"{name} has no rows: run ehr ingest, refine and featurize first.")
 
 
 def _frame(context: Context, name: str, task: Task, made: Mapping[str, DataFrame]) -> DataFrame:

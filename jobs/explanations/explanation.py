@@ -14,7 +14,9 @@ from scipy.special import expit
 from jobs.context import Context
 from jobs.scoring import matrix
 from jobs.sql import query_duckdb, query_spark
-from jobs.training.registry import open_registry
+from jobs.training.registry import champion_of
+from jobs.words import words
+from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.reference import read_dictionary
 from lakehouse.registry import registry
@@ -22,7 +24,6 @@ from lakehouse.tasks import Task
 from models.base import Moments
 from models.explain import Contribution, Moment, top_contributions, top_moments
 from models.features import FeatureMismatchError, Kind
-from models.registry import CHAMPION
 from models.sequence.events import COLUMNS
 
 MOST = 10_000  # reasons and hours: all that there are
@@ -120,10 +121,7 @@ def explain_stay(context: Context, task: Task, stay_id: str) -> Explanation:
     if cohort is None or features is None:
         raise ConfigError(f"{gold}cohort has no stay {stay_id}: see ehr sql 'select stay_id from {gold}cohort'.")
     sequence = _row(context, f"{gold}sequences", stay_id)
-    try:
-        champion = open_registry(context, task).load(context.settings.model_name(task.name), CHAMPION)
-    except LookupError as error:
-        raise ModelError(f"{error}.") from None
+    champion = champion_of(context, task)
     model = champion.scorer.model
     names = [name for name in features.column_names if name not in ("stay_id", "source")]
     inputs = pd.DataFrame(matrix(features.combine_chunks().to_batches()[0], names), columns=names)
@@ -162,7 +160,7 @@ def _row(context: Context, table: str, stay_id: str) -> pa.Table | None:
     """The stay's row, without the rest of the table in memory; None where there is none."""
     if not context.lake.exists(table):
         return None
-    query = f"SELECT * FROM {table} WHERE stay_id = '{stay_id.replace(chr(39), chr(39) * 2)}'"
+    query = f"SELECT * FROM {table} WHERE stay_id = {literal(stay_id)}"
     by_engine = context.settings.engine == "databricks"
     found = query_spark(context, query) if by_engine else query_duckdb(context.lake, query)
     return found if found.num_rows else None
@@ -185,12 +183,8 @@ def _course(sequence: pa.Table, concepts: dict[int, Concept]) -> dict[str, tuple
 def _facts(features: pa.Table) -> str:
     """Age, sex and unit, as far as they are known."""
     row = features.to_pylist()[0]
-    units = {
-        "icu_ccu": "coronary care", "icu_csru": "cardiac surgery recovery", "icu_micu": "medical ICU",
-        "icu_sicu": "surgical ICU",
-    }  # fmt: skip
     parts = [f"{row['age']:.0f} years" if row.get("age") is not None else "age unknown"]
     if row.get("male") is not None:
-        parts.append("man" if row["male"] else "woman")
-    parts += [text for name, text in units.items() if row.get(name)]
+        parts.append(words("M" if row["male"] else "F"))
+    parts += [words(unit) for unit in ("CCU", "CSRU", "MICU", "SICU") if row.get(f"icu_{unit.lower()}")]
     return ", ".join(parts)

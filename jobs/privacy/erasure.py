@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from jobs.context import Context
+from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError
 from lakehouse.forgotten import FORGET, NAMELESS, REASON, mentions
 from lakehouse.ledger import FILES, RECONCILIATION, RUNS, Outcome
@@ -159,8 +160,4 @@ def _equals(table: Table, column: str, value: str) -> str:
 
 
 def _is_in(column: str, values: set[str]) -> str:
-    return f"{column} IN ({', '.join(_quoted(v) for v in sorted(values))})"
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
+    return f"{column} IN ({', '.join(literal(v) for v in sorted(values))})"

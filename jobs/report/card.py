@@ -10,23 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.context import Context
-from jobs.evaluation.figures import CALIBRATION, DIGITS, FLAGS, OF_SUBGROUPS, RANKS, WORDS, shown
+from jobs.evaluation.figures import CALIBRATION, DIGITS, FLAGS, OF_SUBGROUPS, RANKS, WORDS, cell, shown
 from jobs.evaluation.judging import attributes_of, judged
 from jobs.report.html import number, percent
-from jobs.report.population import words
 from jobs.report.results import called
+from jobs.training.admit import HELD_OUT, OUT_OF_FOLD
 from jobs.training.matrix import Matrix, load_matrix
 from jobs.training.registry import open_registry
+from jobs.words import words
 from lakehouse.errors import ContractError, ModelError
 from lakehouse.tasks import Task, load_task
 from models.bootstrap import Interval
 from models.evaluation import FEWEST_EVENTS, Subgroup, by_subgroup
 from models.features import Kind
-from models.provenance import patient_digest
 from models.record import Record
 from models.registry import RegisteredModel, Registry, Version
 
-HELD_OUT = "test_"
 SETTINGS = ("seed", "profile", "engine", "cores")
 
 
@@ -167,8 +166,8 @@ def _judged(context: Context, task: Task, registry: Registry, version: Version, 
     """Figures as the run kept them, and subgroups of the stays that it was judged on."""
     found = _figures(version)
     metrics = [name for name in (*RANKS, *CALIBRATION, *FLAGS) if name in found]
-    oof = {name: version.figures.get(f"oof_{name}", math.nan) for name in metrics}
-    rows = [(WORDS.get(m, m), shown(found[m], DIGITS.get(m, 3)), _rounded(oof[m], DIGITS.get(m, 3))) for m in metrics]
+    oof = {name: version.figures.get(f"{OUT_OF_FOLD}{name}", math.nan) for name in metrics}
+    rows = [(WORDS.get(m, m), cell(found, m), _rounded(oof[m], DIGITS.get(m, 3))) for m in metrics]
     threshold = (
         f"Flags are at the threshold {model.scorer.threshold:.3f}, which was chosen on out-of-fold risks of training "
         "stays."
@@ -203,13 +202,13 @@ def _stays(context: Context, task: Task, registry: Registry, version: Version, m
     """The stays that the version was judged on, at the table versions of then. LookupError where the run does not say
     which, ContractError where they are no longer there."""
     held_out = registry.document(version.run_id, "held_out")
-    trained = set(registry.document(version.run_id, "patients"))
+    trained = registry.document(version.run_id, "patients")
     tables = dict(held_out["tables"])
     series = bool(model.scorer.model.schema.of(Kind.SERIES))
     if series and (sequences := f"gold.{task.name}_sequences") not in tables:
         raise LookupError(f"run {version.run_id} keeps no version of {sequences}")
     rows = load_matrix(context.lake, task, sequences=series, versions=tables).part("test")
-    return rows.rows(~rows.patient.map(patient_digest).isin(trained).to_numpy(dtype=bool))
+    return rows.rows(~rows.of_patients(trained))
 
 
 def _subgroups(context: Context, stays: Matrix, model: RegisteredModel) -> list[Subgroup]:
@@ -220,7 +219,7 @@ def _subgroups(context: Context, stays: Matrix, model: RegisteredModel) -> list[
 
 
 def _group(one: Subgroup) -> tuple[str, ...]:
-    figures = [shown(one.figures[m], DIGITS.get(m, 3)) if one.figures else "-" for m in OF_SUBGROUPS]
+    figures = [cell(one.figures, m) if one.figures else "-" for m in OF_SUBGROUPS]
     return (f"{words(one.attribute)}: {words(one.value)}", number(one.rows), number(one.events), *figures)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from jobs.evaluation.figures import DIGITS, OF_SUBGROUPS, WORDS, shown
+from jobs.evaluation.figures import OF_SUBGROUPS, WORDS, cell
 from jobs.evaluation.judging import Part
 from jobs.evaluation.reports import FEW_EVENTS
 from jobs.report import marks
 from jobs.report.html import Markup, Section, details, figure, note, number, paragraph, table, tag
-from jobs.report.population import words
 from jobs.report.results import Results, called
+from jobs.words import words
 from models.evaluation import FEWEST_EVENTS, Subgroup, by_subgroup
 
 DRAWN = ("auroc", "calibration_intercept")
@@ -84,7 +84,7 @@ def _of_source(other: Part, seed: int) -> list[Subgroup]:
 
 
 def _row(group: Subgroup) -> list[str]:
-    figures = [shown(group.figures[m], DIGITS.get(m, 3)) if group.figures else "-" for m in OF_SUBGROUPS]
+    figures = [cell(group.figures, m) if group.figures else "-" for m in OF_SUBGROUPS]
     title = ATTRIBUTES.get(group.attribute, words(group.attribute)).lower()
     label = f"{title}: {_label(group)}" if title else _label(group)
     return [label, number(group.rows), number(group.events), *figures]

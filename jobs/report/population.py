@@ -14,6 +14,7 @@ from jobs.report import marks
 from jobs.report.cohort import DIFFERS, Line, table_one
 from jobs.report.html import Markup, Section, figure, note, number, paragraph, percent, table, tag
 from jobs.training.matrix import Matrix
+from jobs.words import words
 from lakehouse.reference import read_dictionary
 from lakehouse.registry import registry
 from lakehouse.tasks import Task
@@ -24,17 +25,7 @@ NUMBERS = (
     "ph_min", "bilirubin_max", "platelets_min", "wbc_max", "glucose_max", "na_last", "hct_min",
 )  # fmt: skip
 """Features that table 1 shows, those of them that the question has."""
-WORDS = {
-    "gender": "sex", "icu_type": "kind of ICU", "F": "woman", "M": "man", "CCU": "coronary care",
-    "CSRU": "cardiac surgery recovery", "MICU": "medical ICU", "SICU": "surgical ICU",
-    "in_hospital_death": "in-hospital death",
-}  # fmt: skip
 SPLITS = {"train": "training", "test": "held out", "external": "external"}
-
-
-def words(code: str) -> str:
-    """A column or a value of the tables as a reader would call it."""
-    return WORDS.get(code, code.replace("_", " "))
 
 
 def population(context: Context, task: Task, rows: Matrix) -> Section:

@@ -15,7 +15,7 @@ from jobs.explanations.explanation import Explanation
 from jobs.explanations.patient_plot import STYLE, draw
 from jobs.report import marks
 from jobs.report.html import Section, details, figure, note, number, paragraph, percent, table
-from jobs.report.population import words
+from jobs.words import words
 from lakehouse.tasks import Task
 from models.bootstrap import Interval
 from models.registry import RegisteredModel

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jobs.evaluation.figures import CALIBRATION, DIGITS, FLAGS, RANKS, WORDS, shown
+from jobs.evaluation.figures import CALIBRATION, FLAGS, RANKS, WORDS, cell, shown
 from jobs.evaluation.judging import Judged, Measured, Part
 from jobs.report import marks, plots
 from jobs.report.html import Markup, Section, figure, note, number, paragraph, percent, table
-from jobs.report.population import words
+from jobs.words import words
 from lakehouse.tasks import Task
 from models.bootstrap import Interval
 
@@ -55,7 +55,7 @@ class Results:
     def said(self, model: str, metric: str) -> str:
         """A figure with its interval."""
         found = self.figure(model, metric)
-        return "> 1,000,000" if found.value > 1e6 else shown(found, DIGITS.get(metric, 3))  # Event 2 of equal risks
+        return "> 1,000,000" if found.value > 1e6 else cell(self.found.figures[model], metric)  # Event 2 of equal risks
 
 
 def called(name: str) -> str:
@@ -71,10 +71,7 @@ def comparison(results: Results) -> Section:
     reference = part.reference
     drawn = results.looks
     estimates = [marks.Estimate(called(n), "", [results.figure(n, m) for m in DRAWN], look=drawn[n]) for n in names]
-    less = [
-        [called(n), *(shown(results.found.differences[n][m], DIGITS.get(m, 3), signed=True) for m in COMPARED)]
-        for n in names[1:]
-    ]
+    less = [[called(n), *(cell(results.found.differences[n], m, signed=True) for m in COMPARED)] for n in names[1:]]
     caption = f"Difference to {called(reference)}, on the same resamples"
     return Section(
         "models",

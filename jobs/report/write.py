@@ -15,11 +15,10 @@ from jobs.report import curved, groups, lake, reasons, results
 from jobs.report.html import Markup, Section, bullets, note, page, tag
 from jobs.report.population import population
 from jobs.training.matrix import load_matrix
-from jobs.training.registry import open_registry
+from jobs.training.registry import champion_of
 from lakehouse.errors import ConfigError, LakehouseError
 from lakehouse.tasks import Task, load_task
 from models.provenance import code_version
-from models.registry import CHAMPION
 
 LABELS = {"mortality": "Mortality in the ICU"}
 
@@ -65,7 +64,7 @@ def _models(
     except ConfigError:  # every stay is in a split of its own
         foreign = []
     with context.console.status("curves and reasons"):
-        champion = open_registry(context, task).load(context.settings.model_name(task.name), CHAMPION)
+        champion = champion_of(context, task)
         sections = [
             results.comparison(found),
             curved.discrimination(found),

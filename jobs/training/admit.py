@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import numpy as np
-
 from jobs.context import Context, operator
 from jobs.evaluation.figures import figures_table, held_out, held_out_figures
 from jobs.training.fitting import Fitted
@@ -16,9 +14,9 @@ from lakehouse.ledger import Outcome
 from lakehouse.tasks import Task
 from models.bootstrap import Interval, paired_differences
 from models.features import FeatureMismatchError, Kind
-from models.metrics import LOWER_IS_BETTER, scores
+from models.metrics import best, scores
 from models.promotion import Decision, enough, judge, not_judged
-from models.provenance import patient_digest, patient_digests
+from models.provenance import patient_digests
 from models.record import Record
 from models.registry import RegisteredModel, Registry
 
@@ -41,8 +39,7 @@ class Training:
 
     def best(self, metric: str) -> str:
         """The model of the best out-of-fold figure: held-out rows only report and gate, they choose nothing."""
-        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-        return max(self.models, key=lambda name: sign * self.out_of_fold(name)[metric])
+        return best({name: self.out_of_fold(name) for name in self.models}, metric)
 
 
 def admit(
@@ -61,9 +58,9 @@ def admit(
     registered = {
         name: _register(context, task, registry, training, name, figures[name], test_rows) for name in training.models
     }
-    best = training.best(task.champion_metric)
-    decision = gate(context, task, registry, registered[best], figures[best], test_rows)
-    registry.decide(registered[best], decision, operator(context.settings))
+    chosen = training.best(task.champion_metric)
+    decision = gate(context, task, registry, registered[chosen], figures[chosen], test_rows)
+    registry.decide(registered[chosen], decision, operator(context.settings))
     outcomes = []
     # Last: a training that was killed before its decision is not one that is over.
     for name, one in training.models.items():
@@ -81,7 +78,7 @@ def admit(
     shown = {f"{name} v{registered[name].version}": found for name, found in figures.items()}
     context.console.print(figures_table(shown, f"{held_out(test_rows, task)}; 95 % bootstrap intervals"))
     word = "is the champion" if decision.promoted else f"stays challenger, {decision.verdict}"
-    context.console.print(f"  {best} version {registered[best].version} {word}:")
+    context.console.print(f"  {chosen} version {registered[chosen].version} {word}:")
     for reason in decision.reasons:
         context.console.print(f"    {reason}")
     return outcomes
@@ -115,10 +112,10 @@ def gate(
     except FeatureMismatchError:
         return judge(labels, figures, None, f"{against} does not know today's features")
     try:
-        theirs = set(registry.document(champion.run_id, "patients"))
+        theirs = registry.document(champion.run_id, "patients")
     except LookupError:
         return not_judged(f"{against} does not say whom it was trained on: ehr promote decides")
-    seen = np.array([patient_digest(patient) in theirs for patient in rows.patient])
+    seen = rows.of_patients(theirs)
     if seen.any():
         rows = rows.rows(~seen)
         against += f" without {int(seen.sum()):,} of {len(seen):,} held-out stays, whose patients it was trained on,"

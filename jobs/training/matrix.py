@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from lakehouse.errors import ContractError
 from lakehouse.reference import read_dictionary
 from lakehouse.tasks import Task
 from models.features import Kind
+from models.provenance import patient_digest
 from models.scorer import Scorer
 from models.sequence.events import COLUMNS, attach
 
@@ -68,6 +69,10 @@ class Matrix:
         """The labelled rows of one split."""
         return self.rows(((self.cohort["split"] == split) & self.label.notna()).to_numpy())
 
+    def of_patients(self, digests: Collection[str]) -> np.ndarray:
+        """Which rows (n,) are of patients with one of these digests: see `models.provenance`."""
+        return self.patient.map(patient_digest).isin(set(digests)).to_numpy(dtype=bool)
+
     def with_sequences(self) -> pd.DataFrame:
         """The features with the events of each stay beside them; ContractError where the sequences were not read."""
         if self.sequences is None:
@@ -101,15 +106,25 @@ class Matrix:
         return self.with_sequences() if scorer.model.schema.of(Kind.SERIES) else self.features
 
 
+def gold_tables(task: str, sequences: bool) -> list[str]:
+    """What a question's models read: cohort and features, and the events where they read the course."""
+    return [f"gold.{task}_{part}" for part in ("cohort", "features", *(["sequences"] if sequences else []))]
+
+
+def check_filled(lake: Lake, name: str) -> None:
+    """ContractError where a table of gold is not there yet, or is empty."""
+    if not lake.exists(name) or lake.row_count(name) == 0:
+        raise ContractError(f"{name} has no rows: run ehr ingest, refine and featurize first.")
+
+
 def load_matrix(lake: Lake, task: Task, sequences: bool, versions: Mapping[str, int] | None = None) -> Matrix:
     """Features and cohort of a task joined stay by stay, as they are or as they were at `versions`.
 
     ContractError where one lacks the other's stays, or where a version is no longer there.
     """
-    names = [f"gold.{task.name}_{part}" for part in ("cohort", "features", *(["sequences"] if sequences else []))]
+    names = gold_tables(task.name, sequences)
     for name in names:
-        if not lake.exists(name) or lake.row_count(name) == 0:
-            raise ContractError(f"{name} has no rows: run ehr ingest, refine and featurize first.")
+        check_filled(lake, name)
     read = (
         {name: lake.data_version(name) or 0 for name in names} if versions is None else {n: versions[n] for n in names}
     )

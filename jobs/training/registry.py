@@ -12,7 +12,7 @@ from jobs.evaluation.figures import WORDS
 from lakehouse.errors import ConfigError, ModelError
 from lakehouse.tasks import Task, load_task
 from models.promotion import Appointment, line_of
-from models.registry import CHAMPION, Registry, Version
+from models.registry import CHAMPION, RegisteredModel, Registry, Version
 
 SHOWN = ("auroc", "auprc", "log_loss", "calibration_slope")
 
@@ -24,6 +24,14 @@ def open_registry(context: Context, task: Task) -> Registry:
     folder.mkdir(parents=True, exist_ok=True)
     experiment = settings.experiment or task.name
     return Registry(settings.tracking_uri, folder / "artifacts", experiment, settings.registry_uri)
+
+
+def champion_of(context: Context, task: Task) -> RegisteredModel:
+    """The model that serves; ModelError where there is none."""
+    try:
+        return open_registry(context, task).load(context.settings.model_name(task.name), CHAMPION)
+    except LookupError as error:
+        raise ModelError(f"{error}.") from None
 
 
 def models(context: Context, task_name: str, as_json: bool = False) -> None:

@@ -1,7 +1,5 @@
 """What a training leaves behind to be repeated by; needs no lake, no session and no registry."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from jobs.training.fitting import Fitted
 from jobs.training.matrix import Matrix
-from lakehouse.code import code_version
+from lakehouse.code import code_version, digest_of
 from lakehouse.settings import Settings
 from lakehouse.tasks import Task
 from models.provenance import code_version as commit
@@ -47,5 +45,4 @@ def fingerprint(
     task: Mapping[str, Any], versions: Mapping[str, int], code: str, seed: int, train_seconds: int | None
 ) -> str:
     """Sixteen hex digits; an equal one means that a training would give the same again. `task` is a plain one."""
-    parts = [task, versions, code, seed, train_seconds]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of([task, versions, code, seed, train_seconds])
