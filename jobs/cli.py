@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from jobs.console import messages, results
 from jobs.operations.verbs import add as add_operations
-from jobs.options import Engine, Env, LakeDir, Only, Profile, RawDir, TaskName, audit, context_of
+from jobs.options import Engine, Env, LakeDir, Only, Preset, Quick, RawDir, TaskName, audit, context_of
 from jobs.privacy.verbs import add as add_privacy
 from jobs.report.verbs import add as add_report
 from jobs.training.verbs import add as add_modelling
@@ -38,10 +38,11 @@ def run(
     engine: Engine = None,
     env: Env = None,
     task: TaskName = "mortality",
-    profile: Profile = None,
+    preset: Preset = None,
+    quick: Quick = False,
 ) -> None:
     """The whole job: ingest, refine, featurize, train, score."""
-    context = context_of(env, engine, lake, raw, profile)  # first: what is wrong with settings is said at once
+    context = context_of(env, engine, lake, raw, preset, quick)  # first: what is wrong with settings is said at once
     from jobs.run import run as job  # noqa: PLC0415  (each verb imports its own job, so that `ehr sql` starts fast)
 
     with context.writing("run"):
@@ -97,12 +98,13 @@ def evaluate(
     report: Annotated[
         bool, typer.Option("--report", help="Also classification report, calibration by tenths, decision curve.")
     ] = False,
-    profile: Profile = None,
+    preset: Preset = None,
+    quick: Quick = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep the figures in MLflow and in the table of evaluations.")] = True,
 ) -> None:
     """Figures of the task's latest models on held-out stays, with bootstrap intervals and paired differences."""
-    context = context_of(env, engine, lake, profile=profile)
+    context = context_of(env, engine, lake, preset=preset, quick=quick)
     from jobs.evaluate import Asked  # noqa: PLC0415
     from jobs.evaluate import evaluate as job  # noqa: PLC0415
 

@@ -40,7 +40,7 @@ class Asked:
 def evaluate(context: Context, task_name: str, asked: Asked | None = None) -> None:
     """Prints each model's figures with bootstrap intervals, and keeps them in MLflow and the table of evaluations."""
     asked = asked or Asked()
-    task = load_task(task_name, context.settings.profile)
+    task = load_task(task_name, context.settings.preset)
     if asked.protocol and asked.external:
         raise ConfigError("--external judges the registered champion: it goes with no --protocol.")
     if asked.protocol:

@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from jobs.context import Context
-from lakehouse.errors import one_sentence
+from lakehouse.errors import ConfigError, one_sentence
 from lakehouse.settings import load_settings
 
 Env = Annotated[str | None, typer.Option(help="Environment: conf/<env>.yml applies.", show_default=False)]
@@ -15,9 +15,10 @@ Engine = Annotated[str | None, typer.Option(help="sail (embedded), spark (JVM) o
 LakeDir = Annotated[Path | None, typer.Option("--lake", help="Folder of the lake.", show_default=False)]
 RawDir = Annotated[Path | None, typer.Option("--raw", help="Folder of the raw files.", show_default=False)]
 Only = Annotated[str | None, typer.Option(help="Just this table, source or question.", show_default=False)]
-Profile = Annotated[
+Preset = Annotated[
     str | None, typer.Option(help="How thoroughly models are trained: default, quick, thorough.", show_default=False)
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="As --preset quick: about a minute.")]
 TaskName = Annotated[str, typer.Option("--task", help="Clinical question: a file of conf/tasks.")]
 
 
@@ -26,10 +27,14 @@ def context_of(
     engine: str | None = None,
     lake: Path | None = None,
     raw: Path | None = None,
-    profile: str | None = None,
+    preset: str | None = None,
+    quick: bool = False,
 ) -> Context:
     """One invocation with the settings in force; ConfigError in one sentence where one is wrong."""
-    context = Context.of(load_settings(env=env, engine=engine, lake=lake, raw=raw, profile=profile))
+    if quick and preset not in (None, "quick"):
+        raise ConfigError(f"--quick and --preset {preset} exclude each other.")
+    preset = "quick" if quick else preset
+    context = Context.of(load_settings(env=env, engine=engine, lake=lake, raw=raw, preset=preset))
     _made.append(context)
     return context
 

@@ -15,7 +15,7 @@ from lakehouse.tasks import load_task
 
 def train(context: Context, task_name: str) -> list[Outcome]:
     """One outcome a model; all unchanged where data, code, task and seed are those of the last training."""
-    task = load_task(task_name, context.settings.profile)
+    task = load_task(task_name, context.settings.preset)
     context.console.print(f"[bold]train: models of {task.name}")
     matrix = load_matrix(context.lake, task, sequences=needs_sequences(task))
     settings = context.settings

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     physionet_password: SecretStr | None = Field(None, description="that user's password; never written anywhere")
     mlflow_uri: str | None = Field(None, description="MLflow tracking and registry store; default: SQLite in the lake")
     experiment: str | None = Field(None, description="MLflow experiment of the trainings; default: the question's name")
-    profile: str = Field("default", description="how thoroughly models are trained: a profile of the task's file")
+    preset: str = Field("default", description="how thoroughly models are trained: a preset of the task's file")
     train_seconds: int | None = Field(
         None, ge=1, description="time limit of the hyperparameter search; default: the task's"
     )

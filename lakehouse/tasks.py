@@ -46,7 +46,7 @@ class Task(BaseModel):
     folds: int = Field(5, ge=2)
     """Of the training rows, patients kept whole: each member learns from all but one, and is stacked on that one."""
     models: dict[str, Any] = {}
-    profiles: dict[str, dict[str, Any]] = {}
+    presets: dict[str, dict[str, Any]] = {}
     protocols: dict[str, Protocol] = {}
     baselines: tuple[str, ...] = ()
     champion_metric: str = "log_loss"
@@ -57,13 +57,13 @@ class Task(BaseModel):
         split = Split(**protocol.model_dump(include=set(Split.model_fields)))
         return self.model_copy(update={"split": split, "window_hours": protocol.window_hours or self.window_hours})
 
-    def profiled(self, profile: str) -> Self:
-        """The question with its folds and models as that profile changes them; ConfigError where it has no such
-        profile."""
-        if profile == "default":
+    def with_preset(self, preset: str) -> Self:
+        """The question with its folds and models as that preset changes them; ConfigError where it has no such
+        preset."""
+        if preset == "default":
             return self
-        check_keys([profile], self.profiles, f"profiles of conf/tasks/{self.name}.yml")
-        changes = dict(self.profiles[profile])
+        check_keys([preset], self.presets, f"presets of conf/tasks/{self.name}.yml")
+        changes = dict(self.presets[preset])
         folds = changes.pop("folds", self.folds)
         return self.model_copy(update={"folds": folds, "models": _merged(self.models, changes)})
 
@@ -71,12 +71,12 @@ class Task(BaseModel):
         """What decides the question's tables: all but how its models are trained and judged."""
         return self.model_dump(
             mode="json",
-            exclude={"folds", "models", "profiles", "protocols", "baselines", "champion_metric", "threshold"},
+            exclude={"folds", "models", "presets", "protocols", "baselines", "champion_metric", "threshold"},
         )
 
 
-def load_task(name: str, profile: str = "default") -> Task:
-    """The task of `conf/tasks/<name>.yml`, its models as that `profile` changes them; ConfigError names file, key and
+def load_task(name: str, preset: str = "default") -> Task:
+    """The task of `conf/tasks/<name>.yml`, its models as that `preset` changes them; ConfigError names file, key and
     problem."""
     path = CONF / "tasks" / f"{name}.yml"
     if not path.exists():
@@ -91,7 +91,7 @@ def load_task(name: str, profile: str = "default") -> Task:
         if isinstance(protocol, dict):
             check_keys(protocol, Protocol.model_fields, f"protocol {title} of conf/tasks/{name}.yml")
     try:
-        return Task(**content).profiled(profile)
+        return Task(**content).with_preset(preset)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"conf/tasks/{name}.yml: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None

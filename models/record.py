@@ -14,7 +14,7 @@ FINISHED = ("complete", "pruned")
 class Record:
     """One training. All of it is plain, and stored as JSON beside each of its models.
 
-    `task` is the question as trained, its profile applied; `settings` are those in force, secrets masked; `tables` and
+    `task` is the question as trained, its preset applied; `settings` are those in force, secrets masked; `tables` and
     `table_ids` say which version of which table was read, `concepts` is the part of the clinical dictionary that a
     network reads; `data` is a digest of the training rows, `code` one of the
     modules behind the figures, `commit` the checkout; `trials` are those of each model's search.

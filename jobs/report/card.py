@@ -26,7 +26,7 @@ from models.features import Kind
 from models.record import Record
 from models.registry import RegisteredModel, Registry, Version
 
-SETTINGS = ("seed", "profile", "engine", "cores")
+SETTINGS = ("seed", "preset", "engine", "cores")
 
 
 def card(context: Context, task_name: str, which: str, out: Path | None) -> None:

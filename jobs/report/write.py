@@ -27,7 +27,7 @@ def report(context: Context, task_name: str, out: Path, stay: str | None = None,
     """Writes one self-contained HTML page. ConfigError for a name that is no .html, ContractError for an empty lake."""
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--out {out.name}: the name must end in .html.")
-    task = load_task(task_name, context.settings.profile)
+    task = load_task(task_name, context.settings.preset)
     sections, lead = [lake.glance(context, task), lake.quality(context)], list[Markup]()
     try:
         with context.console.status("the cohort"):

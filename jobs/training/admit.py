@@ -168,7 +168,7 @@ def _register(
             "model": name,
             "window_hours": task.window_hours,
             "split": task.split.by,
-            **{f"setting.{key}": record.settings[key] for key in ("seed", "profile", "train_seconds", "engine")},
+            **{f"setting.{key}": record.settings[key] for key in ("seed", "preset", "train_seconds", "engine")},
         },
         figures={
             **{f"{HELD_OUT}{figure}": interval for figure, interval in figures.items()},

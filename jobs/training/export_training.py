@@ -74,12 +74,12 @@ class Exported:
     rows: Matrix
 
     @classmethod
-    def read(cls, folder: Path, profile: str) -> Exported:
+    def read(cls, folder: Path, preset: str) -> Exported:
         """ContractError naming a file that changed, or where the rows are not those that the manifest tells of."""
         manifest = opened(folder)
         if manifest.get("format") != FORMAT or "task" not in manifest:
             raise ContractError(f"{folder} is no export of format {FORMAT}: write it anew by ehr export-training.")
-        task = Task(**manifest["task"]).profiled(profile)
+        task = Task(**manifest["task"]).with_preset(preset)
         cohort, features = (pd.read_parquet(folder / name) for name in (COHORT, FEATURES))
         events = pq.read_table(folder / SEQUENCES) if (folder / SEQUENCES).exists() else None
         concepts = pq.read_table(folder / CONCEPTS).to_pylist()

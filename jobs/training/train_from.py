@@ -31,7 +31,7 @@ RECORD, FITS, OUT_OF_FOLD = "record.json", "fits.json", "out_of_fold.parquet"
 
 def train_from(console: Console, settings: Settings, training: str, folder: Path) -> Path:
     """Trains the models of the export in `folder`; where the result lies."""
-    exported = Exported.read(folder, settings.profile)
+    exported = Exported.read(folder, settings.preset)
     task, rows = exported.task, exported.rows
     console.print(f"[bold]train: models of {task.name} from {folder}")
     if rows.label.nunique() < 2:

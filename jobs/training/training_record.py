@@ -37,8 +37,8 @@ def record_of(training: str, task: Task, rows: Matrix, settings: Settings, fitte
 
 
 def plain(task: Task) -> dict[str, Any]:
-    """The question as it is trained, its profile applied: without other profiles, and without ways to judge it."""
-    return task.model_dump(mode="json", exclude={"profiles", "protocols"})
+    """The question as it is trained, its preset applied: without other presets, and without ways to judge it."""
+    return task.model_dump(mode="json", exclude={"presets", "protocols"})
 
 
 def fingerprint(

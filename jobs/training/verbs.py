@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import Env, LakeDir, Profile, TaskName, context_of
+from jobs.options import Env, LakeDir, Preset, Quick, TaskName, context_of
 from lakehouse.errors import ConfigError
 
 
@@ -19,7 +19,8 @@ def train(
     lake: LakeDir = None,
     env: Env = None,
     task: TaskName = "mortality",
-    profile: Profile = None,
+    preset: Preset = None,
+    quick: Quick = False,
     source: Annotated[
         Path | None,
         typer.Option("--from", help="Train from this exported folder alone, without a lake.", show_default=False),
@@ -30,7 +31,7 @@ def train(
     ] = None,
 ) -> None:
     """Tunes and fits the task's models, registers them, and promotes the best where it earns it."""
-    context = context_of(env, None, lake, profile=profile)
+    context = context_of(env, None, lake, preset=preset, quick=quick)
     if source and like:
         raise ConfigError("--from and --like exclude each other: what is trained again is read from the lake.")
     if source:

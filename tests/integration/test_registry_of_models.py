@@ -78,7 +78,7 @@ def test_a_run_keeps_what_it_takes_to_understand_and_repeat_it(site: Site, conf:
     assert record["tables"] == {"gold.mortality_cohort": 0, "gold.mortality_features": 0}
     assert set(record["table_ids"].values()) == {site.context().lake.table_id(name) for name in record["tables"]}
     assert record["task"]["models"]["xgboost"] == XGBOOST
-    assert (record["settings"]["seed"], record["settings"]["profile"]) == (7, "default")
+    assert (record["settings"]["seed"], record["settings"]["preset"]) == (7, "default")
     assert len(record["trials"]["xgboost"]) == 3
     assert "pseudonym_key" in record["settings"] and KEY not in json.dumps(record)
     assert record["environment"]["packages"]["torch"] and record["environment"]["threads"]["torch"]

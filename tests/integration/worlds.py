@@ -30,7 +30,7 @@ class World:
 
     def context(self) -> Context:
         """A fresh invocation; one core, so that networks train in this process."""
-        settings = load_settings(raw=self.raw, lake=self.root, engine=ENGINE, cores=1, profile="quick", train_seconds=1)
+        settings = load_settings(raw=self.raw, lake=self.root, engine=ENGINE, cores=1, preset="quick", train_seconds=1)
         return Context.of(settings, Console(file=StringIO()))
 
     @property

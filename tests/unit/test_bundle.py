@@ -183,7 +183,7 @@ def test_training_hands_one_folder_from_export_to_gate() -> None:
     clusters = {c["job_cluster_key"]: c["new_cluster"] for c in training["job_clusters"]}
     on = {key: clusters[task["job_cluster_key"]] for key, task in tasks(training).items()}
     assert {key for key, cluster in on.items() if "-gpu-" in cluster["spark_version"]} == {"sequences"}
-    kinds = {key: {kind_of(*one) for one in load_task("mortality", told[key]["profile"] or "default").models.items()}
+    kinds = {key: {kind_of(*one) for one in load_task("mortality", told[key]["preset"] or "default").models.items()}
              for key in ("tabular", "sequences")}  # fmt: skip
     assert kinds["sequences"] - kinds["tabular"] == {"sequence"}
     assert tasks(training)["register"]["run_if"] == "AT_LEAST_ONE_SUCCESS", "no GPU to be had: the tabular models come"

@@ -32,12 +32,12 @@ def test_a_task_is_its_file_over_the_defaults(conf: Path) -> None:
     assert task.feature_groups == {"saps": True, "retrospective": False}
 
 
-def test_a_profile_changes_folds_and_models_and_no_table(conf: Path) -> None:
+def test_a_preset_changes_folds_and_models_and_no_table(conf: Path) -> None:
     (conf / "tasks" / "mortality.yml").write_text(
         "label: in_hospital_death\nfolds: 10\nmodels: {a: {x: 1, y: 2}, b: {z: 3}}\n"
-        "profiles: {quick: {folds: 4, a: {x: 9}, b: null}, slow: {a: {y: 5}}}\n"
+        "presets: {quick: {folds: 4, a: {x: 9}, b: null}, slow: {a: {y: 5}}}\n"
     )
-    task, quick, slow = (load_task("mortality", profile) for profile in ("default", "quick", "slow"))
+    task, quick, slow = (load_task("mortality", preset) for preset in ("default", "quick", "slow"))
     assert (task.folds, quick.folds, slow.folds) == (10, 4, 10)
     assert quick.models == {"a": {"x": 9, "y": 2}}
     assert slow.models == {"a": {"x": 1, "y": 5}, "b": {"z": 3}}
