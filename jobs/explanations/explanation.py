@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,8 @@ class Explanation:
     `start` is the risk before anything moved it. `reasons` (by feature) and `hours` (by channel and hour) are in order
     of size; `moments` holds all hours of all channels, None where the model reads no course; `course` the
     measurements: hours and values by concept. `stored` is the row of the predictions table, if there is one; `words`
-    are features in words, with their units.
+    are features in words, with their units. `over_time` are risks by the hours that the model was told, where they were
+    asked for.
     """
 
     stay_id: str
@@ -74,6 +75,7 @@ class Explanation:
     concepts: dict[str, Concept]
     words: dict[str, str]
     stored: dict[str, Any] | None
+    over_time: dict[int, float] = field(default_factory=dict)
 
     @property
     def flagged(self) -> bool:

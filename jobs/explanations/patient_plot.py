@@ -58,7 +58,12 @@ def draw(found: Explanation) -> Figure:
         for i, names in enumerate(shown):
             lowest = i % rows == rows - 1 or i == len(shown) - 1
             _panel(figure, grid[i % rows, i // rows], found, names, scale, lowest)
-        _bars(figure.add_subplot(whole[1]), found)
+        right = whole[1]
+        if found.over_time:
+            both = whole[1].subgridspec(2, 1, height_ratios=(1, 4.5), hspace=0.27)
+            _over_time(figure.add_subplot(both[0]), found)
+            right = both[1]
+        _bars(figure.add_subplot(right), found)
         _heading(figure, found)
         _legend(figure, found, scale)
         return figure
@@ -189,6 +194,26 @@ def _bars(axes: Axes, found: Explanation) -> None:
         f"What moved the risk from {found.start:.1%} to {found.risk:.1%}", loc="left", fontsize=10.5, weight="bold",
         pad=14,
     )  # fmt: skip
+
+
+def _over_time(axes: Axes, found: Explanation) -> None:
+    """The risk after parts of the window, each told in figures."""
+    hours, risks = zip(*sorted(found.over_time.items()), strict=True)
+    axes.axhline(found.threshold, color="#777777", linewidth=0.8, linestyle="--")
+    axes.plot(hours, risks, "o-", color=INK, linewidth=1.2, markersize=5, zorder=3)
+    for hour, risk in zip(hours, risks, strict=True):
+        axes.annotate(f"{risk:.0%}", (hour, risk), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8)
+    top = max(*risks, found.threshold)
+    axes.set_ylim(0, min(1.3 * top, 1.12))
+    axes.annotate(
+        "threshold", (0, found.threshold), xytext=(2, 3), textcoords="offset points", fontsize=7.5, color="#777777"
+    )
+    axes.set_xlim(0, found.window_hours + 1)
+    axes.set_xticks(hours)
+    axes.set_xlabel("hours since the stay began that the model was told", labelpad=2)
+    axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1, 0))
+    axes.locator_params(axis="y", nbins=4)
+    axes.set_title("The risk over time", loc="left", fontsize=10.5, weight="bold")
 
 
 def _short(text: str, most: int = 48) -> str:

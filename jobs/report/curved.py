@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
-from jobs.evaluation.judging import Part
+from jobs.evaluation.judging import Judged
 from jobs.report import plots
 from jobs.report.curves import GRID, Curve, banded, net_benefit, precision_recall, roc
 from jobs.report.html import Section, figure, number, paragraph, percent, table
@@ -17,6 +19,28 @@ from models.evaluation import THRESHOLDS, decision_curve, risk_groups
 
 def discrimination(results: Results) -> Section:
     """ROC and precision-recall."""
+    part = results.part
+    return Section(
+        "discrimination",
+        "Discrimination",
+        [
+            paragraph(
+                f"Of two patients, one with {results.outcome} and one without, {called(part.reference)} gives the "
+                f"former the higher risk in {_percent_of(results.figure(part.reference, 'auroc'))} of pairs."
+            ),
+            figure(
+                "discrimination",
+                plots.svg(drawn_discrimination(results)),
+                "ROC and precision-recall curves of all models",
+                f"ROC and precision-recall curves; the legends give the areas. Shaded: pointwise 95 % band of "
+                f"{called(part.reference)}. Pale lines: what chance would give.",
+            ),
+        ],
+    )
+
+
+def drawn_discrimination(results: Results) -> Figure:
+    """ROC and precision-recall curves of all models, with a band of the reference."""
     part, y = results.part, results.part.rows.outcomes
     panels = []
     for title, x, y_label, weighed, metric in (
@@ -35,33 +59,13 @@ def discrimination(results: Results) -> Section:
         legends = {m.name: f"{called(m.name)}  {results.said(m.name, metric).split(' ')[0]}" for m in results.order}
         level = None if metric == "auroc" else part.events / part.n
         panels.append(plots.Lines(title, x, y_label, curves, part.reference, legends, level, metric == "auroc"))
-    return Section(
-        "discrimination",
-        "Discrimination",
-        [
-            paragraph(
-                f"Of two patients, one with {results.outcome} and one without, {called(part.reference)} gives the "
-                f"former the higher risk in {_percent_of(results.figure(part.reference, 'auroc'))} of pairs."
-            ),
-            figure(
-                "discrimination",
-                plots.lines(panels, results.looks),
-                "ROC and precision-recall curves of all models",
-                f"ROC and precision-recall curves; the legends give the areas. Shaded: pointwise 95 % band of "
-                f"{called(part.reference)}. Pale lines: what chance would give.",
-            ),
-        ],
-    )
+    return plots.lines(panels, results.looks)
 
 
 def calibration(results: Results) -> Section:
     """Whether a risk of 30 % comes true in 30 of 100."""
-    part, y = results.part, results.part.rows.outcomes
-    groups = {model.name: risk_groups(y, model.risks, _groups(part)) for model in results.order}
-    titles = {
-        name: f"{called(name)}  (slope {results.said(name, 'calibration_slope').split(' ')[0]})" for name in groups
-    }
-    own = groups[part.reference]
+    part = results.part
+    own = _risk_groups(results, part.of(part.reference))
     rows = [
         [str(i + 1), number(g["stays"]), percent(g["lowest"]), percent(g["highest"]), number(g["expected"], 1),
          number(g["observed"])]
@@ -80,7 +84,7 @@ def calibration(results: Results) -> Section:
             ),
             figure(
                 "calibration",
-                plots.calibration(groups, titles, results.looks),
+                plots.svg(drawn_calibration(results)),
                 "Observed share of the outcome over mean estimated risk, by group of risk, for each model",
                 "Observed share over mean risk by group, with 95 % limits (Wilson). Both axes are on a square-root "
                 "scale, which gives low risks the room that they need.",
@@ -93,23 +97,20 @@ def calibration(results: Results) -> Section:
     )  # fmt: skip
 
 
+def drawn_calibration(results: Results) -> Figure:
+    """Observed over expected by group of risk, a panel a model."""
+    groups = {model.name: _risk_groups(results, model) for model in results.order}
+    titles = {
+        name: f"{called(name)}  (slope {results.said(name, 'calibration_slope').split(' ')[0]})" for name in groups
+    }
+    return plots.calibration(groups, titles, results.looks)
+
+
 def usefulness(results: Results) -> Section:
     """At which thresholds flagging by the model does more good than flagging everybody or nobody."""
-    part, y = results.part, results.part.rows.outcomes
-    patients = part.rows.patient
-    curves = {
-        model.name: banded(THRESHOLDS, net_benefit(y, model.risks), patients, results.seed)
-        if model.name == part.reference
-        else _plain(THRESHOLDS, decision_curve(y, model.risks)["model"].to_numpy())
-        for model in results.order
-    }
-    everybody = decision_curve(y, np.ones(part.n))["treat_all"].to_numpy()
-    panel = plots.Lines(
-        "Net benefit", "threshold at which a risk is flagged", "net benefit", curves, part.reference,
-        {name: called(name) for name in curves},
-    )  # fmt: skip
+    part = results.part
     at = [int(np.argmin(np.abs(THRESHOLDS - t))) for t in (0.1, 0.2, 0.3)]
-    own = curves[part.reference]
+    own = _net_benefit(results, part.of(part.reference))
     told = "; ".join(
         f"at {THRESHOLDS[i]:.0%} {100 * own.y[i]:.1f} per 100 stays ({100 * own.low[i]:.1f} to {100 * own.high[i]:.1f})"
         for i in at
@@ -125,7 +126,7 @@ def usefulness(results: Results) -> Section:
             ),
             figure(
                 "decision",
-                plots.decision(panel, _plain(THRESHOLDS, everybody), results.looks),
+                plots.svg(drawn_usefulness(results)),
                 "Net benefit over the threshold for each model, for flagging everybody and for flagging nobody",
                 f"Decision curves. Shaded: pointwise 95 % band of {called(part.reference)}.",
             ),
@@ -133,9 +134,28 @@ def usefulness(results: Results) -> Section:
     )
 
 
-def _groups(part: Part) -> int:
+def drawn_usefulness(results: Results) -> Figure:
+    """Decision curves of all models, with a band of the reference."""
+    part = results.part
+    curves = {model.name: _net_benefit(results, model) for model in results.order}
+    everybody = decision_curve(part.rows.outcomes, np.ones(part.n))["treat_all"].to_numpy()
+    panel = plots.Lines(
+        "Net benefit", "threshold at which a risk is flagged", "net benefit", curves, part.reference,
+        {name: called(name) for name in curves},
+    )  # fmt: skip
+    return plots.decision(panel, _plain(THRESHOLDS, everybody), results.looks)
+
+
+def _net_benefit(results: Results, model: Judged) -> Curve:
+    y = results.part.rows.outcomes
+    if model.name == results.part.reference:
+        return banded(THRESHOLDS, net_benefit(y, model.risks), results.part.rows.patient, results.seed)
+    return _plain(THRESHOLDS, decision_curve(y, model.risks)["model"].to_numpy())
+
+
+def _risk_groups(results: Results, model: Judged) -> pd.DataFrame:
     """Tenths, or fewer groups where a tenth would hold fewer than ten stays."""
-    return int(np.clip(part.n // 10, 2, 10))
+    return risk_groups(results.part.rows.outcomes, model.risks, int(np.clip(results.part.n // 10, 2, 10)))
 
 
 def _plain(x: np.ndarray, y: np.ndarray) -> Curve:

@@ -9,7 +9,7 @@ import pandas as pd
 from jobs.evaluation.figures import OF_SUBGROUPS, WORDS, cell
 from jobs.evaluation.judging import Part
 from jobs.evaluation.reports import FEW_EVENTS
-from jobs.report import marks
+from jobs.report import marks, plots
 from jobs.report.html import Markup, Section, details, figure, note, number, paragraph, table, tag
 from jobs.report.results import Results, called
 from jobs.words import words
@@ -43,11 +43,13 @@ def subgroups(results: Results, foreign: Sequence[Part]) -> Section:
             paragraph(f"{called(part.reference)} within groups of the held-out stays, and on each source."),
             figure(
                 "subgroups",
-                marks.forest(
-                    estimates,
-                    ("AUROC", "calibration intercept (0: true on the whole)"),
-                    [everyone.figures["auroc"].value, 0.0],
-                    2,
+                plots.svg(
+                    marks.forest(
+                        estimates,
+                        ("AUROC", "calibration intercept (0: true on the whole)"),
+                        [everyone.figures["auroc"].value, 0.0],
+                        2,
+                    )
                 ),
                 "AUROC and calibration intercept by sex, age band, kind of ICU and source, with 95 % intervals",
                 "AUROC and calibration intercept with 95 % intervals; in brackets each group's stays and those with "

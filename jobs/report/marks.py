@@ -1,4 +1,4 @@
-"""Drawings of a report with a line of words to each mark: forest plots, bars, and marks by source, as SVG."""
+"""Drawings of a report with a line of words to each mark: forest plots, bars, and marks by source, as figures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from jobs.report.plots import COLOURS, INK, LINE, MARKS, SOFT, Look, drawing, svg
+from jobs.report.plots import COLOURS, INK, LINE, MARKS, SOFT, Look, drawing
 from models.bootstrap import Interval
 
 
@@ -27,7 +28,7 @@ class Estimate:
 
 def forest(
     estimates: Sequence[Estimate], panels: Sequence[str], references: Sequence[float | None], digits: int
-) -> str:
+) -> Figure:
     """Estimates with intervals, a line each, a panel a figure; a vertical line marks what they are compared with."""
     places, headings = _places(estimates)
     height = 0.26 * (max([*places, *headings.values()]) + 1) + 0.8
@@ -49,7 +50,7 @@ def forest(
         first.set_yticks([*places, *headings.values()], [*words, *headings])
         for text in first.get_yticklabels()[len(places) :]:
             text.set_fontweight("bold")
-        return svg(figure)
+        return figure
 
 
 def _places(estimates: Sequence[Estimate]) -> tuple[list[float], dict[str, float]]:
@@ -81,7 +82,7 @@ def _estimate(axes: Axes, place: float, one: Estimate, figure: Interval | None, 
     )  # fmt: skip
 
 
-def importance(labels: Sequence[str], moved: Sequence[Interval]) -> str:
+def importance(labels: Sequence[str], moved: Sequence[Interval]) -> Figure:
     """Bars of the mean absolute contribution of each sign, with intervals; largest on top."""
     with drawing(0.27 * len(labels) + 0.8) as figure:
         axes = figure.subplots()
@@ -98,10 +99,10 @@ def importance(labels: Sequence[str], moved: Sequence[Interval]) -> str:
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(0, 1.08 * high.max())
         axes.set_xlabel("mean absolute contribution to the log odds")
-        return svg(figure)
+        return figure
 
 
-def completeness(shares: pd.DataFrame, totals: Mapping[str, int]) -> str:
+def completeness(shares: pd.DataFrame, totals: Mapping[str, int]) -> Figure:
     """A line a concept, a mark a source: `shares` (concepts, sources)."""
     with drawing(0.215 * len(shares) + 0.9) as figure:
         axes = figure.subplots()
@@ -118,4 +119,4 @@ def completeness(shares: pd.DataFrame, totals: Mapping[str, int]) -> str:
         axes.set_axisbelow(True)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=6, borderaxespad=0.2)
         axes.set_xlabel("stays with at least one measurement")
-        return svg(figure)
+        return figure

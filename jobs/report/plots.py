@@ -1,4 +1,4 @@
-"""The drawings of a report as SVG.
+"""The drawings of a report as figures, which a page takes as SVG and a notebook as they are.
 
 Colours are those of Okabe and Ito, which colour-blind readers tell apart; line styles and marks say it again.
 """
@@ -67,7 +67,8 @@ def drawing(height: float) -> Iterator[Figure]:
 def svg(figure: Figure) -> str:
     """The figure as the text of an SVG; the same figure gives the same text."""
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    with mpl.rc_context(STYLE):  # what it says of SVG applies on writing
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
@@ -86,7 +87,7 @@ class Lines:
     diagonal: bool = False
 
 
-def lines(panels: Sequence[Lines], drawn: Mapping[str, Look], height: float = 4.6) -> str:
+def lines(panels: Sequence[Lines], drawn: Mapping[str, Look], height: float = 4.6) -> Figure:
     """Curves with the band of one of them, panels side by side; axes from 0 to 1."""
     with drawing(height) as figure:
         for axes, panel in zip(np.ravel(figure.subplots(1, len(panels))), panels, strict=True):
@@ -99,7 +100,7 @@ def lines(panels: Sequence[Lines], drawn: Mapping[str, Look], height: float = 4.
             axes.set_ylabel(panel.y_label)
             axes.set_aspect("equal")
             axes.legend(*_in_order(axes), loc="lower right" if panel.diagonal else "upper right", handlelength=3)
-        return svg(figure)
+        return figure
 
 
 def _curves(axes: Axes, panel: Lines, drawn: Mapping[str, Look]) -> None:
@@ -113,7 +114,7 @@ def _curves(axes: Axes, panel: Lines, drawn: Mapping[str, Look]) -> None:
             axes.fill_between(curve.x, curve.low, curve.high, color=look.colour, alpha=0.16, linewidth=0)
 
 
-def decision(panel: Lines, treat_all: Curve, drawn: Mapping[str, Look]) -> str:
+def decision(panel: Lines, treat_all: Curve, drawn: Mapping[str, Look]) -> Figure:
     """Net benefit over the threshold, beside flagging everybody and nobody."""
     with drawing(3.9) as figure:
         axes = figure.subplots()
@@ -126,7 +127,7 @@ def decision(panel: Lines, treat_all: Curve, drawn: Mapping[str, Look]) -> str:
         axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
         axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1, 0))
         axes.legend(*_in_order(axes), loc="upper right", handlelength=3)
-        return svg(figure)
+        return figure
 
 
 def _in_order(axes: Axes) -> tuple[list[Any], list[str]]:
@@ -134,7 +135,7 @@ def _in_order(axes: Axes) -> tuple[list[Any], list[str]]:
     return handles[::-1], labels[::-1]
 
 
-def calibration(groups: Mapping[str, pd.DataFrame], titles: Mapping[str, str], drawn: Mapping[str, Look]) -> str:
+def calibration(groups: Mapping[str, pd.DataFrame], titles: Mapping[str, str], drawn: Mapping[str, Look]) -> Figure:
     """A panel a model: observed share of each group of risk over its mean risk, with limits, on a scale that widens
     low risks. `groups` are those of `models.evaluation.risk_groups`."""
     columns = 3
@@ -163,4 +164,4 @@ def calibration(groups: Mapping[str, pd.DataFrame], titles: Mapping[str, str], d
             axes.tick_params(labelbottom=True, labelleft=True)
         figure.supxlabel("mean estimated risk of the group", fontsize=8.5)
         figure.supylabel("observed share with the outcome", fontsize=8.5)
-        return svg(figure)
+        return figure

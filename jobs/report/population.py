@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from jobs.context import Context
 from jobs.evaluation.judging import attributes_of
-from jobs.report import marks
+from jobs.report import marks, plots
 from jobs.report.cohort import DIFFERS, Line, table_one
 from jobs.report.html import Markup, Section, figure, note, number, paragraph, percent, table, tag
 from jobs.training.matrix import Matrix
@@ -129,22 +130,30 @@ def _hundredths(share: float) -> str:
 
 def _completeness(rows: Matrix) -> list[Markup]:
     """The share of each source's stays that have a measurement of each concept."""
-    labels = {row["concept"]: str(row["label"]) for row in read_dictionary("conf.concepts")}
-    counts = {labels[concept]: f"{concept}_count" for concept in labels if f"{concept}_count" in rows.features}
-    if not counts:
+    drawn = drawn_completeness(rows)
+    if drawn is None:
         return []
-    measured = pd.DataFrame({label: rows.features[name].fillna(0) > 0 for label, name in counts.items()})
-    sources = rows.cohort["source"]
-    shares = measured.groupby(sources).mean().T
-    shares = shares.loc[measured.mean().sort_values().index]
-    totals = {str(source): int(n) for source, n in sources.value_counts().items()}
     return [
         figure(
             "completeness",
-            marks.completeness(shares, totals),
+            plots.svg(drawn),
             "Share of stays with a measurement of each concept in the window, by source",
             "How completely each source measured: the share of its stays that have the concept measured at least once "
             "in the window. A model that learned from one source is asked about another most safely where the marks "
             "lie together.",
         )
     ]
+
+
+def drawn_completeness(rows: Matrix) -> Figure | None:
+    """The share of each source's stays that have a measurement of each concept; None where no feature counts any."""
+    labels = {row["concept"]: str(row["label"]) for row in read_dictionary("conf.concepts")}
+    counts = {labels[concept]: f"{concept}_count" for concept in labels if f"{concept}_count" in rows.features}
+    if not counts:
+        return None
+    measured = pd.DataFrame({label: rows.features[name].fillna(0) > 0 for label, name in counts.items()})
+    sources = rows.cohort["source"]
+    shares = measured.groupby(sources).mean().T
+    shares = shares.loc[measured.mean().sort_values().index]
+    totals = {str(source): int(n) for source, n in sources.value_counts().items()}
+    return marks.completeness(shares, totals)

@@ -13,8 +13,9 @@ import numpy as np
 from jobs.evaluation.judging import Part
 from jobs.explanations.explanation import Explanation
 from jobs.explanations.patient_plot import STYLE, draw
-from jobs.report import marks
-from jobs.report.html import Section, details, figure, note, number, paragraph, percent, table
+from jobs.report import marks, plots
+from jobs.report.html import Markup, Section, details, figure, note, number, paragraph, percent, table
+from jobs.report.over_time import OverTime, worth_table
 from jobs.words import words
 from lakehouse.tasks import Task
 from models.bootstrap import Interval
@@ -55,7 +56,7 @@ def drivers(champion: RegisteredModel, part: Part, named: Explanation, seed: int
             ),
             figure(
                 "drivers",
-                marks.importance(labels, [Interval(*map(float, (mean[i], low[i], high[i]))) for i in order]),
+                plots.svg(marks.importance(labels, [Interval(*map(float, (mean[i], low[i], high[i]))) for i in order])),
                 "Mean absolute contribution to the log odds by sign: " + ", ".join(labels[:5]) + " first",
                 f"The {len(labels)} signs that move risks most, with 95 % bootstrap intervals of the mean.",
             ),
@@ -76,13 +77,14 @@ def chosen_stay(part: Part) -> str:
     return str(part.rows.label.index[ordered[len(ordered) // 2]])
 
 
-def example(task: Task, part: Part, found: Explanation, chosen: bool) -> Section:
+def example(task: Task, part: Part, found: Explanation, over_time: OverTime | None, chosen: bool) -> Section:
     """A stay's page of the model under a name made up for this report, which nothing leads back from.
 
-    `chosen`: by `chosen_stay`, not by who asked for the report.
+    `over_time`: its risk after fewer hours, None where the lake cannot say. `chosen`: by `chosen_stay`, not by who
+    asked for the report.
     """
     name = f"example-{secrets.token_hex(3)}"
-    own = replace(found, stay_id=name)
+    own = replace(found, stay_id=name, over_time=over_time.own if over_time else {})
     died = part.rows.label.get(found.stay_id)
     outcome = words(task.label)
     end = f" What happened: {outcome if died else f'no {outcome}'}." if died is not None else ""
@@ -106,13 +108,29 @@ def example(task: Task, part: Part, found: Explanation, chosen: bool) -> Section
             _page(own),
             f"Measurements of {own.window_hours} hours, and what each sign moved the risk by",
             "The measured course with the normal range of adults in green; below each panel, what the course in each "
-            "hour moved (red raises the risk, blue lowers it); on the right, the signs that moved it most. The risk "
-            "after fewer hours is not drawn: the model learned from whole windows and has never seen a shorter one.",
+            "hour moved (red raises the risk, blue lowers it); on the right, the signs that moved it most"
+            f"{' and, above them, the risk over time' if over_time else ''}.",
             wide=True,
         ),
+        *_over_time(own, over_time),
         details("The reasons in figures", table(("sign", "log odds", "first of all", "value"), rows)),
     ]
     return Section("example", f"One patient's {own.window_hours} hours", body)
+
+
+def _over_time(found: Explanation, over_time: OverTime | None) -> list[Markup]:
+    """What the risk over time is, and what it is worth."""
+    if over_time is None:
+        return [note("The risk after fewer hours is not drawn: the lake lacks the silver tables that it is made from.")]
+    return [
+        paragraph(
+            "The risk over time is what the same model says when it is told of the first hours alone: nothing that was "
+            f"measured later is in its features. It learned from whole windows of {found.window_hours} hours and was "
+            "never trained for this, so read an earlier risk with the table below, which tells how such risks did on "
+            "held-out stays cut at the same hour: how well they rank, and whether as many had the outcome as they say."
+        ),
+        worth_table(over_time),
+    ]
 
 
 def _page(found: Explanation) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from matplotlib.figure import Figure
+
 from jobs.evaluation.figures import CALIBRATION, FLAGS, RANKS, WORDS, cell, shown
 from jobs.evaluation.judging import Judged, Measured, Part
 from jobs.report import marks, plots
@@ -69,8 +71,6 @@ def comparison(results: Results) -> Section:
     part, order = results.part, results.order
     names = [model.name for model in order]
     reference = part.reference
-    drawn = results.looks
-    estimates = [marks.Estimate(called(n), "", [results.figure(n, m) for m in DRAWN], look=drawn[n]) for n in names]
     less = [[called(n), *(cell(results.found.differences[n], m, signed=True) for m in COMPARED)] for n in names[1:]]
     caption = f"Difference to {called(reference)}, on the same resamples"
     return Section(
@@ -85,12 +85,7 @@ def comparison(results: Results) -> Section:
             ),
             figure(
                 "comparison",
-                marks.forest(
-                    estimates,
-                    ("AUROC", "AUPRC", "log loss (lower is better)"),
-                    [results.figure(reference, m).value for m in DRAWN],
-                    3,
-                ),
+                plots.svg(drawn_comparison(results)),
                 "AUROC, AUPRC and log loss of each model with 95 % intervals",
                 "AUROC, AUPRC and log loss with 95 % intervals; the dashed line is the reference.",
             ),
@@ -107,6 +102,17 @@ def comparison(results: Results) -> Section:
             ),
         ],
     )
+
+
+def drawn_comparison(results: Results) -> Figure:
+    """AUROC, AUPRC and log loss of all models with their intervals."""
+    looks, reference = results.looks, results.part.reference
+    estimates = [
+        marks.Estimate(called(m.name), "", [results.figure(m.name, metric) for metric in DRAWN], look=looks[m.name])
+        for m in results.order
+    ]
+    titles = ("AUROC", "AUPRC", "log loss (lower is better)")
+    return marks.forest(estimates, titles, [results.figure(reference, metric).value for metric in DRAWN], 3)
 
 
 def _table(results: Results, names: Sequence[str], metrics: Sequence[str], caption: str) -> Markup:

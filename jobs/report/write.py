@@ -13,6 +13,7 @@ from jobs.evaluation.judging import Part, attributes_of, measure
 from jobs.explanations.explanation import explain_stay
 from jobs.report import curved, groups, lake, reasons, results
 from jobs.report.html import Markup, Section, bullets, note, page, tag
+from jobs.report.over_time import over_time
 from jobs.report.population import population
 from jobs.training.matrix import load_matrix
 from jobs.training.registry import champion_of
@@ -74,6 +75,12 @@ def _models(
             reasons.drivers(champion, part, named, seed),
         ]
     if example:
-        sections.append(reasons.example(task, part, named, chosen=stay is None))
+        with context.console.status("risk over time"):
+            try:
+                earlier = over_time(context, task, champion, part, named.stay_id, seed)
+            except LakehouseError as error:  # gold without the silver that it was made from
+                context.console.print(f"[yellow]no risk over time: {escape(str(error))}", soft_wrap=True)
+                earlier = None
+        sections.append(reasons.example(task, part, named, earlier, chosen=stay is None))
         context.console.print(f"  the example on the page is stay {named.stay_id}; the page does not say so")
     return sections, [tag("h3", "In short"), bullets(results.headline(found))]

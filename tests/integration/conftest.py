@@ -14,6 +14,7 @@ from jobs.refine import refine
 from lakehouse.settings import load_settings
 from models.registry import Registry
 from tests.conftest import ENGINE
+from tests.integration.made_site import Site, made_site
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,12 @@ def refined_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) 
     ingest(quiet_context(generated_raw, lake))
     refine(quiet_context(generated_raw, lake))
     return lake
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A finished lake with quick models and predictions. `test_whole_run.py`, the last that uses it, changes it."""
+    return made_site(tmp_path_factory.mktemp("site"))
 
 
 def quiet_context(raw: Path, lake: Path) -> Context:

@@ -18,7 +18,9 @@ from jobs.evaluation.figures import shown
 from jobs.evaluation.judging import measure
 from jobs.featurize import featurize
 from jobs.reconcile import accounts
+from jobs.report import over_time
 from jobs.report.card import card
+from jobs.report.html import percent
 from jobs.report.write import report
 from jobs.train import train
 from jobs.training.registry import open_registry
@@ -93,7 +95,9 @@ def lake(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def told(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     out = tmp_path_factory.mktemp("pages") / "report.html"
-    report(context_of(lake), "mortality", out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(over_time, "PARTS", (0.5,))  # each hour is another build of all features
+        report(context_of(lake), "mortality", out)
     return out.read_text()
 
 
@@ -141,6 +145,24 @@ def test_figures_are_those_of_the_evaluation(lake: Path, told: str) -> None:
     assert f"{part.n} held-out stays, {part.events} with in-hospital death" in told
 
 
+def test_the_risk_over_time_ends_where_the_figures_are(lake: Path, told: str) -> None:
+    """Asked at the window's end, the model says of the same stays what it is judged by."""
+    context = context_of(lake)
+    (part,) = registered(context, load_task("mortality"))
+    found = measure(part, context.settings.seed)
+    section = told[told.index('<section id="example">') :]
+    cells = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in re.findall(r"<tr.*?</tr>", section)]
+    worth = {row[0]: row for row in cells if row and row[0] in ("24", "48")}
+    assert list(worth) == ["24", "48"]
+    for place, metric in ((1, "auroc"), (2, "auprc")):
+        value = shown(found.figures[part.reference][metric]).split(" ")[0]
+        assert worth["48"][place].split(" ")[0] == value, "the sample is all of these stays"
+    risks = part.of(part.reference).risks
+    assert worth["48"][5] == percent(risks.mean()) != worth["24"][5]
+    *drawn, heading = re.findall(r">(\d+)%</text>", section)
+    assert heading in drawn, "the last hour's risk is the one that stands at the top"
+
+
 def test_counts_are_those_of_the_tables(lake: Path, told: str) -> None:
     cohort = Lake(lake).records("gold.mortality_cohort")
     by_split = [sum(row["split"] == split for row in cohort) for split in ("train", "test", "external")]
@@ -158,8 +180,7 @@ def test_counts_are_those_of_the_tables(lake: Path, told: str) -> None:
 
 
 def test_a_stay_may_be_asked_for_or_left_out(lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("plots", "marks"):  # once is enough to wait for the drawings
-        monkeypatch.setattr(f"jobs.report.{module}.svg", lambda _figure: "<svg></svg>")
+    monkeypatch.setattr("jobs.report.plots.svg", lambda _figure: "<svg></svg>")  # once is enough to wait for them
     out = tmp_path / "page.html"
     report(context_of(lake), "mortality", out, example=False)
     assert set(Page(out.read_text()).ids) >= {"figure-drivers"} and "figure-example" not in out.read_text()

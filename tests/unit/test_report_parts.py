@@ -2,6 +2,9 @@
 
 import io
 import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,10 +16,14 @@ from jobs.report import marks, plots
 from jobs.report.cohort import Line, category_difference, number_difference, table_one
 from jobs.report.curves import GRID, banded, net_benefit, precision_recall, roc, wilson
 from jobs.report.html import Markup, Section, bullets, figure, number, page, percent, table, tag
+from jobs.report.over_time import OverTime, Worth, asked_at, worth_table
+from jobs.report.reasons import example
 from jobs.report.results import called
+from lakehouse.tasks import Task, load_task
 from models.bootstrap import Interval
 from models.evaluation import decision_curve, risk_groups
-from models.metrics import scores
+from models.metrics import METRICS, scores
+from tests.unit.test_explain import FOUND
 
 LABELS, RISKS = [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]
 
@@ -147,19 +154,55 @@ def test_drawings_say_in_words_what_they_show() -> None:
         marks.Estimate("few", "(1 / 0)", [None], "Group"),
         marks.Estimate("undefined", "(2 / 0)", [nothing], "Group"),
     ]
-    told = marks.forest(estimates, ("AUROC",), [0.81], 2)
+    told = plots.svg(marks.forest(estimates, ("AUROC",), [0.81], 2))
     for words in ("everybody   (9 / 3)", ".81", "Group", "AUROC"):
         assert words in told
     assert told.count("too few to measure") == 2
     groups = risk_groups(np.array([0, 0, 1, 1.0]), np.array([0.1, 0.2, 0.6, 0.9]), 2)
-    assert "slope 1" in plots.calibration({"b": groups}, {"b": "b (slope 1)"}, drawn)
+    assert "slope 1" in plots.svg(plots.calibration({"b": groups}, {"b": "b (slope 1)"}, drawn))
     shares = pd.DataFrame({"ward": [0.2, 0.9]}, index=["Lactate", "Heart rate"])
-    assert "ward (7 stays)" in marks.completeness(shares, {"ward": 7})
-    assert "Lactate" in marks.importance(["Lactate"], [Interval(0.2, 0.1, 0.3)])
+    assert "ward (7 stays)" in plots.svg(marks.completeness(shares, {"ward": 7}))
+    assert "Lactate" in plots.svg(marks.importance(["Lactate"], [Interval(0.2, 0.1, 0.3)]))
 
 
 def test_the_same_figure_gives_the_same_text() -> None:
     def text() -> str:
-        return marks.importance(["Lactate"], [Interval(0.2, 0.1, 0.3)])
+        return plots.svg(marks.importance(["Lactate"], [Interval(0.2, 0.1, 0.3)]))
 
     assert text() == text() and io.StringIO(text()).readline().startswith("<?xml")
+
+
+EARLIER = OverTime(
+    {24: 0.25, 48: 0.4},
+    [
+        Worth(hours, mean, dict.fromkeys(METRICS, Interval(value, value - 0.1, value + 0.1)))
+        for hours, mean, value in ((24, 0.2, 0.7), (48, 0.15, 0.8))
+    ],
+    1200,
+    0.125,
+)
+
+
+def test_a_model_is_asked_at_quarters_of_its_window_in_whole_hours() -> None:
+    assert asked_at(load_task("mortality")) == [12, 24, 36, 48]
+    assert asked_at(Task(name="short", label="died", window_hours=1)) == [1]
+    assert asked_at(Task(name="short", label="died", window_hours=6)) == [2, 3, 4, 6]
+
+
+def test_risks_of_fewer_hours_stand_beside_what_they_are_worth() -> None:
+    told = worth_table(EARLIER)
+    assert "the same model, 1,200 held-out stays" in told
+    assert "<td>24</td>" in told and "<td>48</td>" in told
+    assert ".700 (.600-.800)" in told and "20.0 %" in told and told.count("12.5 %") == 2
+    assert told.index(".700") < told.index('class="marked"') < told.index(".800 ("), "the window's end is set in bold"
+
+
+def test_an_example_is_drawn_with_its_risk_over_time_or_with_a_sentence() -> None:
+    part = cast(Any, SimpleNamespace(rows=SimpleNamespace(label=pd.Series({"made-up-1": 1.0}))))
+    one = replace(FOUND, words={})
+    told = "".join(example(load_task("mortality"), part, one, EARLIER, chosen=True).body)
+    for words in ("The risk over time", "25%", "that the model was told", "never trained for this", "1,200 held-out"):
+        assert words in told
+    assert "made-up-1" not in told
+    without = "".join(example(load_task("mortality"), part, one, None, chosen=True).body)
+    assert "The risk after fewer hours is not drawn" in without and "The risk over time" not in without

@@ -1,0 +1,72 @@
+"""The project as a person runs it: a raw folder, a lake with pseudonyms, and the command line as processes."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bronze.synthetic import generate
+from lakehouse.io import Lake
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "a made-up key that is nowhere else"
+PATIENTS = 200
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """A raw folder, a lake, and the command line as processes whose settings come from the environment."""
+
+    raw: Path
+    root: Path
+    first: Ended
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.root / "lake")
+
+    def ehr(self, *arguments: str) -> Ended:
+        return ehr(self.root, self.raw, *arguments)
+
+    def python(self, code: str) -> Ended:
+        """Runs code with the same settings."""
+        return python(self.root, self.raw, "-c", code)
+
+    def versions(self) -> dict[str, int | None]:
+        """Of all tables but the audit, which tells of each call."""
+        return {name: self.lake.version(name) for name in self.lake.names() if name != "ops.audit"}
+
+
+def ehr(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
+    return python(root, raw, "-m", "jobs.cli", *arguments, key=key)
+
+
+def python(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
+    known = {k: v for k, v in os.environ.items() if not k.startswith("EHR_")}
+    told = {"EHR_RAW": str(raw), "EHR_LAKE": str(root / "lake"), "EHR_PRESET": "quick", "EHR_TRAIN_SECONDS": "1"}
+    if key:
+        told["EHR_PSEUDONYM_KEY"] = key
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=root, env={**known, **told, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def made_site(root: Path) -> Site:
+    """Raw files of all sources, and what `ehr run` made of them."""
+    raw = root / "raw"
+    generate(raw, PATIENTS, 5)
+    first = ehr(root, raw, "run")
+    assert first.code == 0, first.err
+    return Site(raw, root, first)
