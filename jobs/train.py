@@ -5,7 +5,7 @@ from jobs.evaluation.judging import check_outcomes
 from jobs.progress import ModelProgress
 from jobs.training.admit import Training, admit, node_of
 from jobs.training.fitting import fit_models, needs_sequences
-from jobs.training.matrix import load_matrix
+from jobs.training.matrix import gold_tables, load_matrix
 from jobs.training.registry import open_registry
 from jobs.training.training_record import CODE, fingerprint, plain, record_of
 from lakehouse.code import code_version
@@ -20,9 +20,11 @@ def train(context: Context, task_name: str) -> list[Outcome]:
     matrix = load_matrix(context.lake, task, sequences=needs_sequences(task))
     settings = context.settings
     code = code_version(*CODE)
-    print_of = fingerprint(plain(task), matrix.versions, code, settings.seed, settings.train_seconds)
+    print_of = fingerprint(plain(task), matrix.versions, code, settings.model_dump(mode="json"))
     last = {name: context.ledger.last_built(node_of(task, name)) for name in task.models}
     registry = open_registry(context, task)
+    if settings.mlflow_uri is None:  # the lake's own, and so is the lock
+        registry.close_killed()
     trained = all(record and record["fingerprint"] == print_of for record in last.values())
     if trained and registry.has_champion(settings.model_name(task.name)):
         context.console.print("  features, code and settings are those of the last training: nothing was trained")
@@ -31,7 +33,8 @@ def train(context: Context, task_name: str) -> list[Outcome]:
     train_rows, test_rows = matrix.part("train"), matrix.part("test")
     for name, rows in (("train", train_rows), ("test", test_rows)):
         check_outcomes(rows, task, f"{name} split", "split in ")
-    with ModelProgress(context.console, list(task.models)) as progress:
-        fitted = fit_models(task, train_rows, settings, progress)
+    features = gold_tables(task.name, sequences=False)[1]
+    with ModelProgress(context.console, list(task.models), context.profile) as progress:
+        fitted = fit_models(task, train_rows, settings, progress, lambda: context.lake.read(features))
     record = record_of(context.run_id, task, train_rows, settings, fitted)
     return admit(context, task, registry, Training(record, fitted, train_rows), test_rows, print_of)

@@ -7,8 +7,10 @@ rounds on all training rows.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -34,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "colsample_bytree": 0.42,
     "colsample_bynode": 0.35,
 }
+FoldPair = tuple[xgb.DMatrix, xgb.DMatrix]
 FIXED: dict[str, Any] = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "nthread": 1}
 
 
@@ -69,48 +72,54 @@ class BoostedModel(RiskModel):
 
     def _matrix(self, features: pd.DataFrame) -> xgb.DMatrix:
         # Names stay outside: the schema has checked them, and XGBoost forbids some characters in its own.
-        return xgb.DMatrix(_values(self.schema, features))
+        return xgb.DMatrix(values_of(self.schema, features))
 
 
-def train(
-    features: pd.DataFrame,
-    labels: ArrayLike,
-    folds: Ints,
-    schema: FeatureSchema,
-    *,
-    space: Mapping[str, Mapping[str, Any]],
-    budget: Budget,
-    defaults: Mapping[str, Any] = DEFAULTS,
-    rounds: int = 1000,
-    patience: int = 40,
-    max_bin: int = 64,
-    parallel_trees: int = 1,
-    seed: int = 0,
-    threads: int = 2,
-    storage: str | None = None,
-    prefix: str = "xgboost",
-    told: Callable[[Tried], None] = lambda _tried: None,
-) -> Trained:
-    """The booster with the parameters of least cross-validated log loss, fitted on all rows given: training rows.
+@dataclass(frozen=True)
+class Recipe:
+    """How trees are searched for and grown.
 
     `space` is a plain search space (see `tuning.suggest`); parameters outside it stay at `defaults`. At most `rounds`
     trees, stopped after `patience` rounds without gain. `max_bin` cuts each feature into that many bins (64 cost half
     of 256 and rank no worse at this size). `parallel_trees` is how many trees the chosen model grows a round, each of
     its own sample of rows and columns, and averages: less variance for that multiple of the cost, so the search does
-    without. `folds` (n,) is the fold of each row; `threads` of them are grown at a time, by one thread each. The same
-    seed, rows and number of trials give the same model on any number of threads; a search that the clock ends has had
-    fewer trials on a slower machine. `storage` keeps the study, for a later call to resume; `told` hears of each trial.
+    without.
     """
-    y = np.asarray(labels, dtype=np.float64)
-    values = _values(schema, features)
-    fixed = {**FIXED, "max_bin": max_bin, "seed": seed}
-    settings = {**fixed, **defaults, "rounds": rounds, "patience": patience, "space": dict(space)}
-    pairs = [_fold_pair(values, y, folds == fold, max_bin) for fold in np.unique(folds)]
 
-    def objective(trial: optuna.Trial, deadline: float) -> float:
-        parameters = {**defaults, **suggest(trial, space)}
+    space: Mapping[str, Mapping[str, Any]]
+    defaults: Mapping[str, Any] = field(default_factory=lambda: DEFAULTS)
+    rounds: int = 1000
+    patience: int = 40
+    max_bin: int = 64
+    parallel_trees: int = 1
+    seed: int = 0
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What no trial changes."""
+        return {**FIXED, "max_bin": self.max_bin, "seed": self.seed}
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The parameters of the first trial, of those that are searched."""
+        return {name: value for name, value in self.defaults.items() if name in self.space}
+
+    @property
+    def judged_by(self) -> dict[str, Any]:
+        """All that the value of a trial depends on beside the rows and the trial's own parameters."""
+        space = dict(self.space)
+        return {**self.fixed, **self.defaults, "rounds": self.rounds, "patience": self.patience, "space": space}
+
+    def loss(
+        self, trial: optuna.Trial, pairs: Sequence[FoldPair], threads: int = 1, deadline: float = math.inf
+    ) -> float:
+        """The cross-validated log loss of a trial's parameters; the trial keeps the mean of the rounds.
+
+        Raises optuna.TrialPruned after a fold where the trial is hopeless, OutOfTime past the `deadline`.
+        """
+        parameters = {**self.fixed, **self.defaults, **suggest(trial, self.space)}
         losses, best = [], []
-        grown = in_order(lambda pair: _grow({**fixed, **parameters}, *pair, rounds, patience), pairs, threads)
+        grown = in_order(lambda pair: _grow(parameters, *pair, self.rounds, self.patience), pairs, threads)
         for fold, booster in enumerate(grown):
             losses.append(booster.best_score)
             best.append(booster.best_iteration + 1)
@@ -123,38 +132,86 @@ def train(
         trial.set_user_attr("rounds", round(float(np.mean(best))))
         return float(np.mean(losses))
 
+    def chosen(self, study: optuna.Study) -> Chosen:
+        """What the best trial of a study found."""
+        best = study.best_trial
+        return Chosen(self, {**self.defaults, **best.params}, int(best.user_attrs["rounds"]))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The parameters and rounds that a search found."""
+
+    recipe: Recipe
+    parameters: dict[str, Any]
+    rounds: int
+
+    @property
+    def grown(self) -> dict[str, Any]:
+        """XGBoost's parameters of the model."""
+        return {**self.recipe.fixed, **self.parameters, "num_parallel_tree": self.recipe.parallel_trees}
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the record of the training says."""
+        own = {name: getattr(self.recipe, name) for name in ("parallel_trees", "max_bin", "seed")}
+        return {**self.parameters, "rounds": self.rounds, **own}
+
+
+def train(
+    features: pd.DataFrame,
+    labels: ArrayLike,
+    folds: Ints,
+    schema: FeatureSchema,
+    *,
+    recipe: Recipe,
+    budget: Budget,
+    threads: int = 2,
+    storage: str | None = None,
+    prefix: str = "xgboost",
+    told: Callable[[Tried], None] = lambda _tried: None,
+) -> Trained:
+    """The booster with the parameters of least cross-validated log loss, fitted on all rows given: training rows.
+
+    `folds` (n,) is the fold of each row; `threads` of them are grown at a time, by one thread each. The same
+    seed, rows and number of trials give the same model on any number of threads; a search that the clock ends has had
+    fewer trials on a slower machine. `storage` keeps the study, for a later call to resume; `told` hears of each trial.
+    """
+    y, rows = np.asarray(labels, dtype=np.float64), values_of(schema, features)
+    pairs = fold_pairs(rows, y, folds, recipe.max_bin)
     study = search(
-        objective,
-        name=study_name(prefix, pd.DataFrame(values, columns=schema.names), y, folds, settings),
-        defaults={name: value for name, value in defaults.items() if name in space},
+        lambda trial, deadline: recipe.loss(trial, pairs, threads, deadline),
+        name=study_name(prefix, pd.DataFrame(rows, columns=schema.names), y, folds, recipe.judged_by),
+        defaults=recipe.first,
         budget=budget,
-        seed=seed,
+        seed=recipe.seed,
         storage=storage,
         told=told,
     )
-    chosen = {**defaults, **study.best_trial.params}
-    grown = study.best_trial.user_attrs["rounds"]
-    parameters = {**fixed, **chosen, "num_parallel_tree": parallel_trees}
-    everything = xgb.QuantileDMatrix(values, y, max_bin=max_bin, nthread=1)
-    rows = [*(inside for inside, _ in pairs), everything]
-    *boosters, booster = in_order(lambda inside: xgb.train(parameters, inside, grown), rows, threads)
+    chosen = recipe.chosen(study)
+    everything = xgb.QuantileDMatrix(rows, y, max_bin=recipe.max_bin, nthread=1)
+    learned = [*(inside for inside, _ in pairs), everything]
+    *boosters, booster = in_order(lambda inside: xgb.train(chosen.grown, inside, chosen.rounds), learned, threads)
     out_of_fold = np.full(len(y), np.nan)
     for fold, one, (_, outside) in zip(np.unique(folds), boosters, pairs, strict=True):
         out_of_fold[folds == fold] = one.predict(outside)
-    model = BoostedModel(booster, schema)
-    kept = {**chosen, "rounds": grown, "parallel_trees": parallel_trees, "max_bin": max_bin, "seed": seed}
-    return Trained(model, out_of_fold, kept, _trials(study))
+    return Trained(BoostedModel(booster, schema), out_of_fold, chosen.kept, trials_of(study))
 
 
-def _values(schema: FeatureSchema, features: pd.DataFrame) -> np.ndarray:
+def values_of(schema: FeatureSchema, features: pd.DataFrame) -> np.ndarray:
     """(n, p) float32: XGBoost's own precision, so that what is stored and what is scored are cut alike."""
     return schema.codes(features).to_numpy(dtype=np.float32)
 
 
-def _fold_pair(values: np.ndarray, labels: Floats, held: np.ndarray, max_bin: int) -> tuple[xgb.DMatrix, xgb.DMatrix]:
-    """The rows to learn from and the rows held out, binned once for all trials by the former's quantiles."""
-    inside = xgb.QuantileDMatrix(values[~held], labels[~held], max_bin=max_bin, nthread=1)
-    return inside, xgb.DMatrix(values[held], labels[held], nthread=1)
+def fold_pairs(values: np.ndarray, labels: Floats, folds: Ints, max_bin: int) -> list[FoldPair]:
+    """Of each fold the rows to learn from and the rows held out, binned once for all trials by the former's
+    quantiles."""
+
+    def pair(held: np.ndarray) -> FoldPair:
+        inside = xgb.QuantileDMatrix(values[~held], labels[~held], max_bin=max_bin, nthread=1)
+        return inside, xgb.DMatrix(values[held], labels[held], nthread=1)
+
+    return [pair(folds == fold) for fold in np.unique(folds)]
 
 
 def _grow(
@@ -165,8 +222,9 @@ def _grow(
     )
 
 
-def _trials(study: optuna.Study) -> list[dict[str, Any]]:
+def trials_of(study: optuna.Study) -> list[dict[str, Any]]:
+    """A row a trial, in their order: its number, how it ended, its loss and its parameters."""
     return [
         {"number": trial.number, "state": trial.state.name.lower(), "log_loss": trial.value, **trial.params}
-        for trial in study.get_trials(deepcopy=False)
+        for trial in sorted(study.get_trials(deepcopy=False), key=lambda trial: trial.number)
     ]

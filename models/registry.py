@@ -8,7 +8,6 @@ beside the model.
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from models import database
 from models.bootstrap import Interval
 from models.promotion import Appointment, Decision
 from models.provenance import environment
@@ -31,7 +31,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 REASON_LENGTH = 700  # Unity Catalog's limit on a tag's text is 1,000, less what stands around the reason
 HISTORY = "champion_"  # tags of the registered model: one an appointment, numbered (Unity Catalog allows no dot)
 UNITY = "databricks-uc"
-NOISY = ("mlflow", "alembic")
+LAST_TAG = "code_version"
+"""What a version is tagged with last: one without it was left behind by a process that was killed."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Registry:
         self.tracking_uri, self.registry_uri = tracking_uri, registry_uri or tracking_uri
         # Without a location MLflow writes into the working directory.
         location = str(artifacts) if "://" in str(artifacts) else Path(artifacts).absolute().as_uri()
+        database.make(tracking_uri)  # before any client is there, which would make it too
         with self._active() as client:
             found = client.get_experiment_by_name(experiment)
             self.experiment_id = found.experiment_id if found else client.create_experiment(experiment, location)
@@ -96,7 +98,7 @@ class Registry:
         with self._active() as client, mlflow.start_run(experiment_id=self.experiment_id, run_name=run_name) as run:
             run_id = run.info.run_id
             stored, made = log_model(scorer, name)
-            known = {**(tags or {}), "kind": scorer.model.kind, "digest": stored, "code_version": code_version}
+            known = {**(tags or {}), "kind": scorer.model.kind, "digest": stored, LAST_TAG: code_version}
             told = {"environment": environment(), **(documents or {})}
             log_run(client, run_id, parameters, figures, tables, known, told)
             for key, value in known.items():
@@ -198,6 +200,12 @@ class Registry:
             if self._aliases(client, name).get(CHALLENGER) == one.version:
                 client.delete_registered_model_alias(name, CHALLENGER)
 
+    def close_killed(self) -> None:
+        """Marks runs that are still open as killed. For who knows that nobody else is at work in this experiment."""
+        with self._active() as client:
+            for run in client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+                client.set_terminated(run.info.run_id, "KILLED")
+
     def tag(self, name: str, version: int, key: str, value: str) -> None:
         """Notes something on a version."""
         with self._active() as client:
@@ -247,11 +255,13 @@ class Registry:
         return {alias: int(number) for alias, number in client.get_registered_model(name).aliases.items()}
 
     def _search(self, client: mlflow.MlflowClient, name: str) -> list[ModelVersion]:
-        """Every version of a model, the newest first. Unity Catalog orders none and leaves their tags out."""
+        """Every version of a model that is wholly there, the newest first. Unity Catalog orders none and leaves their
+        tags out."""
         found: list[ModelVersion] = list(client.search_model_versions(f"name = '{name}'"))
         if self.registry_uri == UNITY:
             found = [client.get_model_version(name, str(one.version)) for one in found]
-        return sorted(found, key=lambda one: int(one.version), reverse=True)
+        whole = (one for one in found if LAST_TAG in one.tags)
+        return sorted(whole, key=lambda one: int(one.version), reverse=True)
 
     @staticmethod
     def _listed(client: mlflow.MlflowClient, found: ModelVersion, aliases: Mapping[str, int]) -> Version:
@@ -270,15 +280,11 @@ class Registry:
     def _active(self) -> Iterator[mlflow.MlflowClient]:
         """A client of this registry, with MLflow's global addresses set to it and its loggers quiet meanwhile."""
         before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-        levels = {name: logging.getLogger(name).level for name in NOISY}
         try:
-            for name in NOISY:
-                logging.getLogger(name).setLevel(logging.ERROR)
-            mlflow.set_tracking_uri(self.tracking_uri)
-            mlflow.set_registry_uri(self.registry_uri)
-            yield mlflow.MlflowClient()
+            with database.quiet():
+                mlflow.set_tracking_uri(self.tracking_uri)
+                mlflow.set_registry_uri(self.registry_uri)
+                yield mlflow.MlflowClient()
         finally:
             mlflow.set_tracking_uri(before[0])
             mlflow.set_registry_uri(before[1])
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -66,6 +66,13 @@ class Tried:
     trials: int
     best: float | None
     left: float
+
+    @classmethod
+    def after(cls, done: Sequence[FrozenTrial], before: int, budget: Budget, seconds: float) -> Self:
+        """`before` of the trials that are `done` were those of earlier calls; the others took `seconds`."""
+        values = [trial.value for trial in done if trial.state is TrialState.COMPLETE and trial.value is not None]
+        left = seconds / max(len(done) - before, 1) * max(budget.trials - len(done), 0)
+        return cls(len(done), budget.trials, min(values, default=None), min(left, max(budget.seconds - seconds, 0.0)))
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,11 +125,8 @@ def search(
     deadline (time.monotonic seconds; infinite until a first trial is complete). `told` hears of each finished trial.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # A trial is pruned when its mean over the folds so far is worse than the median of earlier trials at
-    # that fold.
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=1)
     study = optuna.create_study(
-        study_name=name, storage=storage, direction="minimize", pruner=pruner, load_if_exists=True
+        study_name=name, storage=storage, direction="minimize", pruner=pruner(), load_if_exists=True
     )
     for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(stale.number, state=TrialState.FAIL)  # left by a killed run
@@ -130,14 +134,14 @@ def search(
     while True:
         done = study.get_trials(deepcopy=False, states=FINISHED)
         if len(done) > before:
-            told(_tried(done, before, budget, time.monotonic() - started))
+            told(Tried.after(done, before, budget, time.monotonic() - started))
         complete = any(past.state is TrialState.COMPLETE for past in done)
         deadline = started + budget.seconds if complete else np.inf
         if len(done) >= budget.trials or time.monotonic() > deadline:
             return study
         if not done and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             study.enqueue_trial(dict(defaults))
-        study.sampler = optuna.samplers.TPESampler(seed=seed + len(done), n_startup_trials=4, multivariate=True)
+        study.sampler = sampler(seed + len(done))
         trial = study.ask()
         try:
             study.tell(trial, objective(trial, deadline))
@@ -151,8 +155,10 @@ def search(
             raise
 
 
-def _tried(done: list[optuna.trial.FrozenTrial], before: int, budget: Budget, seconds: float) -> Tried:
-    """`before` of the finished trials were those of earlier calls; the others took `seconds`."""
-    values = [trial.value for trial in done if trial.state is TrialState.COMPLETE and trial.value is not None]
-    left = seconds / (len(done) - before) * max(budget.trials - len(done), 0)
-    return Tried(len(done), budget.trials, min(values, default=None), min(left, max(budget.seconds - seconds, 0.0)))
+def pruner() -> optuna.pruners.BasePruner:
+    """Stops a trial whose mean over the folds so far is worse than the median of earlier trials at that fold."""
+    return optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=1)
+
+
+def sampler(seed: int) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=4, multivariate=True)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.context import Context
 from jobs.training.fitting import needs_sequences
 from jobs.training.matrix import Matrix, load_matrix
+from jobs.training.rows import COHORT, CONCEPTS, FEATURES, SEQUENCES, write_rows
 from jobs.training.sealed import opened, sealed
 from jobs.training.training_record import CODE
 from lakehouse.code import code_version
@@ -26,9 +26,6 @@ from lakehouse.tasks import Task, load_task
 from models.provenance import code_version as commit
 
 FORMAT = 1
-COHORT, FEATURES, SEQUENCES, CONCEPTS = (
-    f"{name}.parquet" for name in ("cohort", "features", "sequences", "concepts")
-)  # fmt: skip
 
 
 def export_training(context: Context, task_name: str, out: Path) -> None:
@@ -54,11 +51,7 @@ def export_training(context: Context, task_name: str, out: Path) -> None:
         "events": int(rows.outcomes.sum()),
     }
     with sealed(out, manifest) as folder:
-        rows.cohort.to_parquet(folder / COHORT)
-        rows.features.to_parquet(folder / FEATURES)
-        pq.write_table(pa.Table.from_pylist([dict(one) for one in rows.concepts]), folder / CONCEPTS)
-        if (events := rows.events()) is not None:
-            pq.write_table(events, folder / SEQUENCES)
+        write_rows(rows, folder)
     context.console.print(
         f"  [green]✓[/] {out}: {len(rows.label):,} training stays, {manifest['events']:,} with "
         f"{task.label.replace('_', ' ')}, {rows.features.shape[1]:,} features"

@@ -1,9 +1,11 @@
 """Fits a question's models on its training rows: each calibrated on its own out-of-fold risks, with a threshold."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +22,15 @@ from models.scorer import Scorer
 from models.sequence import model as sequence
 from models.sequence.events import COLUMNS
 from models.sequence.folds import Told
+from models.sequence.plan import Brief
 from models.splits import patient_folds
 from models.stack import StackedModel
 from models.tuning import Budget, Tried
+
+if TYPE_CHECKING:  # a machine that only trains has no Spark
+    from pyspark.sql import DataFrame
+
+    from jobs.training.spread.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,24 @@ class Fitted:
 Note = Callable[[str, Fitted | Doing | None], None]
 
 
-def fit_models(task: Task, rows: Matrix, settings: Settings, note: Note = lambda _n, _f: None) -> dict[str, Fitted]:
+def fit_models(
+    task: Task,
+    rows: Matrix,
+    settings: Settings,
+    note: Note = lambda _n, _f: None,
+    gold: Callable[[], DataFrame] | None = None,
+) -> dict[str, Fitted]:
     """The task's models by name, in its order; `note` hears a name when its turn comes, then what it is doing, and the
-    model when it is done."""
+    model when it is done. `gold` is the table of features that a spread training reads where it lies."""
+    if settings.train_engine == "local":
+        return _fit_models(task, rows, settings, note, None)
+    from jobs.training.spread.cluster import cluster_of  # noqa: PLC0415  (a machine that only trains has no Spark)
+
+    with cluster_of(settings, rows, gold) as cluster:
+        return _fit_models(task, rows, settings, note, cluster)
+
+
+def _fit_models(task: Task, rows: Matrix, settings: Settings, note: Note, cluster: Cluster | None) -> dict[str, Fitted]:
     folds = patient_folds(rows.outcomes, rows.patient, task.folds, settings.seed)
     trained: dict[str, Trained] = {}
     fitted: dict[str, Fitted] = {}
@@ -57,7 +80,7 @@ def fit_models(task: Task, rows: Matrix, settings: Settings, note: Note = lambda
             parameters: dict[str, Any] = {"members": list(members)}
             trials: list[dict[str, Any]] = []
         else:
-            trained[name] = _train(name, spec, rows, folds, settings, note)
+            trained[name] = _train(name, spec, rows, folds, settings, note, cluster)
             members = {name: trained[name]}
             parameters, trials = trained[name].parameters, trained[name].trials
         scorer, out_of_fold = _stacked(members, rows, folds)
@@ -84,8 +107,17 @@ def _stacked(members: Mapping[str, Trained], rows: Matrix, folds: Ints) -> tuple
     return Scorer(model, choose_threshold(rows.outcomes, out_of_fold)), out_of_fold
 
 
-def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settings: Settings, note: Note) -> Trained:
-    """The model of one kind, tuned and fitted on training rows alone."""
+def _train(
+    name: str,
+    spec: Mapping[str, Any],
+    rows: Matrix,
+    folds: Ints,
+    settings: Settings,
+    note: Note,
+    cluster: Cluster | None,
+) -> Trained:
+    """The model of one kind, tuned and fitted on training rows alone; on the cluster where there is one and it has
+    something to gain, which a linear model of some seconds has not."""
     match kind_of(name, spec):
         case "logistic":
             schema = describe(rows.features)
@@ -93,40 +125,87 @@ def _train(name: str, spec: Mapping[str, Any], rows: Matrix, folds: Ints, settin
                 rows.features, rows.outcomes, folds, schema, search=spec["search"], threads=settings.cores
             )
         case "xgboost":
-            budget = Budget(spec["budget"]["trials"], settings.train_seconds or spec["budget"]["seconds"])
-            studies = settings.lake.resolve() / "mlflow" / "studies.db"
-            studies.parent.mkdir(parents=True, exist_ok=True)
-            return boosting.train(
-                rows.features,
-                rows.outcomes,
-                folds,
-                describe(rows.features),
-                space=spec["space"],
-                budget=budget,
-                defaults={**boosting.DEFAULTS, **spec.get("defaults", {})},
-                parallel_trees=spec.get("parallel_trees", 1),
-                seed=settings.seed,
-                threads=settings.cores,
-                storage=f"sqlite:///{studies}",
-                told=lambda tried: note(name, _searching(tried)),
-            )
+            return _train_trees(name, spec, rows, folds, settings, note, cluster)
         case "sequence":
-            features = rows.with_sequences()
-            return sequence.train(
-                features,
-                rows.outcomes,
-                folds,
-                describe(features, series=COLUMNS),
-                dictionary=rows.concepts,
-                settings={part: spec[part] for part in ("layout", "network", "training") if part in spec},
-                patients=rows.patient,
-                seed=settings.seed,
-                processes=settings.cores,
-                checkpoints=settings.lake.resolve() / "mlflow" / "checkpoints" / name,
-                told=lambda step: note(name, _learning(step)),
-            )
+            return _train_networks(name, spec, rows, folds, settings, note, cluster)
         case kind:
             raise ConfigError(f"model {name}: type {kind!r} is none of logistic, xgboost, sequence, stack.")
+
+
+def _train_trees(
+    name: str,
+    spec: Mapping[str, Any],
+    rows: Matrix,
+    folds: Ints,
+    settings: Settings,
+    note: Note,
+    cluster: Cluster | None,
+) -> Trained:
+    schema = describe(rows.features)
+    defaults = {**boosting.DEFAULTS, **spec.get("defaults", {})}
+    recipe = boosting.Recipe(spec["space"], defaults, parallel_trees=spec.get("parallel_trees", 1), seed=settings.seed)
+    budget = Budget(spec["budget"]["trials"], settings.train_seconds or spec["budget"]["seconds"])
+
+    def told(tried: Tried) -> None:
+        note(name, _searching(tried))
+
+    if cluster is not None:
+        from jobs.training.spread import trees  # noqa: PLC0415
+
+        return trees.train(cluster, rows, folds, schema, recipe=recipe, budget=budget, told=told)
+    studies = settings.lake.resolve() / "mlflow" / "studies.db"
+    studies.parent.mkdir(parents=True, exist_ok=True)
+    return boosting.train(
+        rows.features,
+        rows.outcomes,
+        folds,
+        schema,
+        recipe=recipe,
+        budget=budget,
+        threads=settings.cores,
+        storage=f"sqlite:///{studies}",
+        told=told,
+    )
+
+
+def _train_networks(
+    name: str,
+    spec: Mapping[str, Any],
+    rows: Matrix,
+    folds: Ints,
+    settings: Settings,
+    note: Note,
+    cluster: Cluster | None,
+) -> Trained:
+    features = rows.with_sequences()
+    schema = describe(features, series=COLUMNS)
+    checkpoints = settings.lake.resolve() / "mlflow" / "checkpoints" / name
+    given: dict[str, Any] = {
+        "dictionary": rows.concepts,
+        "settings": {part: spec[part] for part in ("layout", "network", "training") if part in spec},
+        "patients": rows.patient,
+        "seed": settings.seed,
+    }
+
+    def told(step: Told) -> None:
+        note(name, _learning(step))
+
+    if cluster is not None:
+        from jobs.training.spread import networks  # noqa: PLC0415
+
+        # A checkpoint is written anew and renamed, which a volume does not do well: there, a network begins anew.
+        kept = None if settings.volume else checkpoints
+        return networks.train(cluster, Brief.of(rows.outcomes, folds, schema, **given, checkpoints=kept), told)
+    return sequence.train(
+        features,
+        rows.outcomes,
+        folds,
+        schema,
+        **given,
+        processes=settings.cores,
+        checkpoints=checkpoints,
+        told=told,
+    )
 
 
 def _searching(tried: Tried) -> Doing:

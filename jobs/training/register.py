@@ -41,8 +41,7 @@ def register(context: Context, folder: Path) -> list[Outcome]:
     outcomes = []
     for path in due:
         record = Record.from_dict(json.loads((path / RECORD).read_text()))
-        seed, seconds = record.settings["seed"], record.settings["train_seconds"]
-        print_of = fingerprint(record.task, record.tables, record.code, seed, seconds)
+        print_of = fingerprint(record.task, record.tables, record.code, record.settings)
         training = Training(record, read_models(path, rows.features.index), rows)
         outcomes += admit(context, Task(**record.task), registry, training, test_rows, print_of)
     return outcomes

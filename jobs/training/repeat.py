@@ -58,13 +58,15 @@ def repeat(context: Context, task_name: str, which: str) -> None:
     version, record, judged = _recorded(context, registry, task_name, which)
     name = version.tags["model"]
     task = _alone(Task(**record.task), record, name)
+    _check_engine(version, record, task)
     context.console.print(f"[bold]train: {name} of {task.name} as version {version.version} was")
     rows = _matrix(context, task, record, record.tables).part("train")
     with tempfile.TemporaryDirectory() as work, ModelProgress(context.console, list(task.models)) as progress:
         # A search or checkpoint of the first time would only be read again: this one begins anew.
         # How sums are shared among cores decides their last bits.
         then = {key: record.settings[key] for key in ("seed", "cores")}
-        settings = context.settings.model_copy(update={**then, "train_seconds": None, "lake": Path(work)})
+        then |= {"train_seconds": None, "train_engine": "local", "lake": Path(work)}
+        settings = context.settings.model_copy(update=then)
         fitted = fit_models(task, rows, settings, progress)
     test_rows = _matrix(context, task, record, judged["tables"]).part("test")
     figures: dict[str, Any] = {
@@ -99,6 +101,16 @@ def _alone(task: Task, record: Record, name: str) -> Task:
     spec = task.models[name]
     names = [*spec["members"], name] if kind_of(name, spec) == "stack" else [name]
     return task.model_copy(update={"models": record.repeatable(names)})
+
+
+def _check_engine(version: Version, record: Record, task: Task) -> None:
+    """ModelError for trees that executors grew: networks and linear models are the same wherever they are trained."""
+    trees = [name for name, spec in task.models.items() if kind_of(name, spec) == "xgboost"]
+    if trees and record.settings.get("train_engine") == "spark":
+        raise ModelError(
+            f"version {version.version} cannot be trained again to the same figures: {trees[0]} was trained by "
+            "train_engine spark, whose trials end in another order each time."
+        )
 
 
 def _matrix(context: Context, task: Task, record: Record, tables: Mapping[str, int]) -> Matrix:

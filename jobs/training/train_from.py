@@ -1,7 +1,7 @@
-"""Trains from an exported folder alone: no lake, no session, no registry. The result is a folder within it.
+"""Trains from an exported folder alone: no lake, no registry, and a session only where executors are to train.
 
-`<export>/trained/<training>/` holds a scorer a model, the out-of-fold risks and the record, sealed by digests; `ehr
-register` takes it back to the lake.
+The result is a folder within it: `<export>/trained/<training>/` holds a scorer a model, the out-of-fold risks and the
+record, sealed by digests; `ehr register` takes it back to the lake.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from models.record import Record
 
 CODE = ("models.kinds", "models.metrics", "models.splits")
 """Modules that, with all they import, decide what a training gives."""
+DECIDING = ("seed", "train_seconds", "train_engine")
+"""Settings that do, beside the question's own."""
 
 
 def record_of(training: str, task: Task, rows: Matrix, settings: Settings, fitted: Mapping[str, Fitted]) -> Record:
@@ -41,8 +43,7 @@ def plain(task: Task) -> dict[str, Any]:
     return task.model_dump(mode="json", exclude={"presets", "protocols"})
 
 
-def fingerprint(
-    task: Mapping[str, Any], versions: Mapping[str, int], code: str, seed: int, train_seconds: int | None
-) -> str:
-    """Sixteen hex digits; an equal one means that a training would give the same again. `task` is a plain one."""
-    return digest_of([task, versions, code, seed, train_seconds])
+def fingerprint(task: Mapping[str, Any], versions: Mapping[str, int], code: str, settings: Mapping[str, Any]) -> str:
+    """Sixteen hex digits; an equal one means that a training would give the same again. `task` and `settings` are plain
+    ones."""
+    return digest_of([task, versions, code, {name: settings.get(name) for name in DECIDING}])

@@ -29,9 +29,12 @@ def train(
         str | None,
         typer.Option(help="Train this version or MLflow run again and compare; keep nothing.", show_default=False),
     ] = None,
+    train_engine: Annotated[
+        str | None, typer.Option(help="local, or spark: on the executors of the engine.", show_default=False)
+    ] = None,
 ) -> None:
     """Tunes and fits the task's models, registers them, and promotes the best where it earns it."""
-    context = context_of(env, None, lake, preset=preset, quick=quick)
+    context = context_of(env, None, lake, preset=preset, quick=quick, train_engine=train_engine)
     if source and like:
         raise ConfigError("--from and --like exclude each other: what is trained again is read from the lake.")
     if source:

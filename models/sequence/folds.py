@@ -106,9 +106,9 @@ def validation_rows(plan: Plan, outside: np.ndarray, fold: int) -> Ints:
 
 def train_members(plan: Plan, processes: int, told: Listener | None = None) -> list[Member]:
     """`training.networks` members of each fold, fold by fold; `told` hears of each epoch."""
-    repeats = range(plan.settings["training"]["networks"])
-    work = [(fold, repeat) for fold in np.unique(plan.folds).tolist() for repeat in repeats]
-    course = _Course(work, len(repeats), told)
+    networks = plan.settings["training"]["networks"]
+    work = networks_of(plan.folds, networks)
+    course = Course(work, networks, told)
     if processes <= 1 or len(work) == 1 or device_of(plan.device).type == "cuda":
         return [train_member(plan, fold, repeat, course) for fold, repeat in work]
     context = multiprocessing.get_context("spawn")
@@ -122,7 +122,12 @@ def train_members(plan: Plan, processes: int, told: Listener | None = None) -> l
         return [future.result() for future in futures]
 
 
-class _Course:
+def networks_of(folds: Ints, networks: int) -> list[tuple[int, int]]:
+    """Fold and number of each network to be trained, fold by fold."""
+    return [(fold, repeat) for fold in np.unique(folds).tolist() for repeat in range(networks)]
+
+
+class Course:
     """What is left of the whole training, as seen from each epoch's end."""
 
     def __init__(self, work: Sequence[tuple[int, int]], networks: int, told: Listener | None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,31 +22,22 @@ from scipy.special import expit
 from torch import Tensor
 
 from models.base import Floats, Ints, Moments, Reasons, RiskModel, Trained
-from models.features import FeatureMismatchError, FeatureSchema
+from models.features import FeatureSchema
 from models.sequence import tensorfile
 from models.sequence.attribution import by_hour, integrated_gradients
-from models.sequence.events import COLUMNS, Events
-from models.sequence.folds import Listener, Member, Plan, train_members
-from models.sequence.grids import Channel, last_values
-from models.sequence.inputs import LAYOUT, Encoding, collect, statistics_of
+from models.sequence.events import Events
+from models.sequence.folds import Listener, Member, train_members
+from models.sequence.grids import last_values
+from models.sequence.inputs import Encoding, collect
 from models.sequence.laid import Raw
-from models.sequence.networks import NETWORK, RiskNetwork
-from models.sequence.spool import Spooled
+from models.sequence.networks import RiskNetwork
+from models.sequence.plan import Brief, checked, parts_of, stays_of
 from models.sequence.tensors import Tensors
-from models.sequence.training import TRAINING, predict, threads
+from models.sequence.training import predict, threads
 from models.splits import in_order
 
 WEIGHTS, FILE = "sequence.safetensors", "sequence.json"
-LEAST_SHARE = 0.01  # of the training stays in which a concept must be measured to become a channel
-DEFAULTS: dict[str, Any] = {
-    "layout": LAYOUT,
-    "network": NETWORK,
-    # `networks` a fold, of different seeds; `validation`: share of the other folds' patients kept for early stopping,
-    # without which all epochs run (as good on 8,000 stays, and no row is lost)
-    "training": {**TRAINING, "networks": 2, "validation": 0.0},
-}
 EXPLAINED = 4  # folds whose network is explained: each costs ten times its logit, and more change the reasons little
-READ = 512  # stays a core that are encoded at a time when scoring
 Result = TypeVar("Result")
 
 
@@ -170,7 +160,7 @@ class SequenceModel(RiskModel):
 
     def _by_part(self, work: Callable[[Ints], Result], n: int) -> Iterator[tuple[Ints, Result]]:
         """Parts of n rows with what `work` makes of them, in order, as many at a time as there are cores."""
-        parts = _parts(n)
+        parts = parts_of(n)
         with threads(1):
             yield from zip(parts, in_order(work, parts, os.cpu_count() or 1), strict=True)
 
@@ -185,25 +175,9 @@ def split(features: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, 
     return plain, Events.read(sequences)
 
 
-def checked(features: pd.DataFrame, schema: FeatureSchema) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The checked features (those of the schema that are no events) and the sequences of a frame that carries both.
-
-    Raises ValueError where the frame does not fit the schema or lacks the events.
-    """
-    lacking = [name for name in COLUMNS if name not in features]
-    if lacking:
-        raise FeatureMismatchError(lacking, ())
-    plain = FeatureSchema(tuple(feature for feature in schema.features if feature.name not in COLUMNS))
-    return plain.check(features.drop(columns=list(COLUMNS))), features[list(COLUMNS)]
-
-
 def _logits(networks: Sequence[RiskNetwork], tensors: Tensors) -> Floats:
     """The sum (n,) of the networks' log odds."""
     return np.sum([predict(network, tensors).double().numpy() for network in networks], axis=0)
-
-
-def _parts(n: int) -> list[Ints]:
-    return np.split(np.arange(n), range(READ, n, READ)) if n else []
 
 
 def train(
@@ -231,50 +205,27 @@ def train(
     `settings` overrides DEFAULTS part by part (layout, network, training). `checkpoints` is a folder that a killed
     training resumes from, to the same result. Raises ValueError for an unknown setting, naming it.
     """
-    chosen = merged(settings or {})
-    y = np.asarray(labels, dtype=np.float64)
-    features, sequences = checked(features, schema)
-    parts = _parts(len(y))
-    channels = measured_channels((Events.read(sequences.iloc[rows]) for rows in parts), Channel.of(dictionary))
-    columns = statistics_of(features.columns, channels, chosen["layout"]["statistics"])
-    names = np.arange(len(y)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
+    brief = Brief.of(
+        labels, folds, schema, dictionary=dictionary, settings=settings, patients=patients, seed=seed, device=device,
+        checkpoints=checkpoints,
+    )  # fmt: skip
     with TemporaryDirectory(prefix="ehr-sequences-") as folder:
-        collected = (
-            collect(features.iloc[rows], Events.read(sequences.iloc[rows]), channels, chosen["layout"])
-            for rows in parts
-        )
-        laid = Spooled.write(Path(folder), collected)
-        plan = Plan(laid, y, folds, names, channels, columns, chosen, seed, device, checkpoints)
-        members = train_members(plan, processes, told)
-    if checkpoints is not None:  # done: nothing is left to be resumed
-        for file in checkpoints.glob("fold*.pt"):
+        members = train_members(brief.plan(stays_of(features), Path(folder)), processes, told)
+    return assembled(brief, members)
+
+
+def assembled(brief: Brief, members: Sequence[Member]) -> Trained:
+    """The model of all folds' networks, with the risks of each stay by those that did not see it."""
+    if brief.checkpoints is not None:  # done: nothing is left to be resumed
+        for file in brief.checkpoints.glob("fold*.pt"):
             file.unlink()
-    out_of_fold, ensemble = np.full(len(y), np.nan), []
-    for fold in np.unique(folds):
+    out_of_fold, ensemble = np.full(len(brief.labels), np.nan), []
+    for fold in np.unique(brief.folds):
         own = [member for member in members if member.fold == fold]
-        out_of_fold[folds == fold] = expit(np.mean([member.logits for member in own], axis=0))
+        out_of_fold[brief.folds == fold] = expit(np.mean([member.logits for member in own], axis=0))
         ensemble.append((own[0].encoding, [member.weights for member in own]))
-    model = SequenceModel.of(ensemble, chosen["network"], schema)
-    return Trained(model, out_of_fold, {**chosen, "seed": seed}, _trials(members))
-
-
-def merged(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """DEFAULTS with these settings in their place. ValueError for one that there is not."""
-    unknown = [name for name in settings if name not in DEFAULTS]
-    unknown += [f"{part}.{name}" for part in DEFAULTS for name in settings.get(part, {}) if name not in DEFAULTS[part]]
-    if unknown:
-        raise ValueError(f"unknown settings: {', '.join(unknown)}")
-    return {part: {**defaults, **settings.get(part, {})} for part, defaults in DEFAULTS.items()}
-
-
-def measured_channels(parts: Iterable[Events], channels: Sequence[Channel]) -> list[Channel]:
-    """The channels measured in at least LEAST_SHARE of the stays of all parts."""
-    stays, measured = 0, Counter[int]()
-    for events in parts:
-        stays += len(events)
-        pairs = np.unique(np.stack([events.stays, events.concepts.astype(np.int64)]), axis=1)[1]
-        measured.update(dict(zip(*(x.tolist() for x in np.unique(pairs, return_counts=True)), strict=True)))
-    return [channel for channel in channels if measured[channel.id] >= LEAST_SHARE * stays]
+    model = SequenceModel.of(ensemble, brief.settings["network"], brief.schema)
+    return Trained(model, out_of_fold, {**brief.settings, "seed": brief.seed}, _trials(members))
 
 
 def _trials(members: Sequence[Member]) -> list[dict[str, Any]]:

@@ -151,7 +151,7 @@ def test_what_is_there_is_not_written_over_and_half_an_export_is_none(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("jobs.training.export_training.pq.write_table", fail)
+    monkeypatch.setattr("jobs.training.rows.pq.write_table", fail)
     with pytest.raises(OSError, match="the disk is full"):
         export_training(context(site), TASK.name, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

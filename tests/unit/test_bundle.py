@@ -189,6 +189,22 @@ def test_training_hands_one_folder_from_export_to_gate() -> None:
     assert tasks(training)["register"]["run_if"] == "AT_LEAST_ONE_SUCCESS", "no GPU to be had: the tabular models come"
 
 
+def test_a_training_is_spread_where_a_target_says_so() -> None:
+    several: dict[str, Any] = {
+        "train_engine": "spark", "training_workers": 4, "training_conf": {}, "training_tags": {}
+    }  # fmt: skip
+    nothing: dict[str, Any] = {}
+    for given, engine, workers in ((nothing, "local", 0), (several, "spark", 4)):
+        training = Bundle("prod", {"alert_address": "oncall@example.org", **given}).resources["jobs"]["training"]
+        told = [parsed(tasks(training)[key]["python_wheel_task"]["parameters"]) for key in ("tabular", "sequences")]
+        assert [one.params["train_engine"] for one in told] == [engine] * 2
+        assert load_settings(train_engine=engine).train_engine == engine
+        for cluster in (one["new_cluster"] for one in training["job_clusters"]):
+            assert cluster["num_workers"] == workers
+            assert ("spark.databricks.cluster.profile" in cluster["spark_conf"]) == (workers == 0)
+            assert cluster["data_security_mode"] == "SINGLE_USER", "a session of the driver's own"
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_jobs_run_one_at_a_time_end_and_tell(target: str) -> None:
     found = bundle(target)

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from models import boosting
 from models.base import Trained
-from models.boosting import BoostedModel
+from models.boosting import BoostedModel, Recipe
 from models.features import describe
 from models.splits import patient_folds
 from models.tuning import Budget, FoldPruner, OutOfTime, search, study_name, suggest
@@ -24,15 +24,14 @@ DEFAULTS = {"eta": 0.3, "max_depth": 3, "min_child_weight": 1.0}
 def fit(n: int = 250, labels: np.ndarray | None = None, **changes: Any) -> Trained:
     frame, outcomes = made_up_stays(n)
     labels = outcomes if labels is None else labels
+    told = {name: changes.pop(name) for name in ("seed", "parallel_trees") if name in changes}
     options: dict[str, Any] = {
-        "space": SPACE,
+        "recipe": Recipe(SPACE, DEFAULTS, rounds=30, patience=5, **told),
         "budget": Budget(3, 60),
-        "defaults": DEFAULTS,
-        "rounds": 30,
-        "patience": 5,
+        "threads": 1,
     }
     folds = patient_folds(labels, frame.index, 3)
-    return boosting.train(frame, labels, folds, describe(frame, **CATEGORIES), **{**options, "threads": 1, **changes})
+    return boosting.train(frame, labels, folds, describe(frame, **CATEGORIES), **{**options, **changes})
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
@@ -210,6 +209,6 @@ def test_feature_names_that_xgboost_forbids_are_well() -> None:
     numbers = frame[["age", "gcs_min"]].rename(columns={"age": "age [years] <now>"})
     folds = patient_folds(labels, frame.index, 3)
     trained = boosting.train(
-        numbers, labels, folds, describe(numbers), space={}, budget=Budget(1, 9), defaults=DEFAULTS, rounds=5, threads=1
+        numbers, labels, folds, describe(numbers), recipe=Recipe({}, DEFAULTS, rounds=5), budget=Budget(1, 9), threads=1
     )
     assert trained.model.risks(numbers).shape == (200,)

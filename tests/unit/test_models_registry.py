@@ -8,10 +8,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy
 from mlflow.entities.model_registry import ModelVersion
 from models_data import CATEGORIES, made_up_stays
 
-from models import boosting, linear
+from models import boosting, database, linear
 from models.base import Trained
 from models.bootstrap import Interval
 from models.explain import top_contributions
@@ -35,8 +36,8 @@ def scorer_of(trained: Trained) -> Scorer:
 
 @pytest.fixture(scope="module")
 def boosted() -> Scorer:
-    budget = Budget(1, 9)
-    return scorer_of(boosting.train(FRAME, LABELS, FOLDS, SCHEMA, space={}, budget=budget, rounds=20, threads=1))
+    recipe, budget = boosting.Recipe({}, rounds=20), Budget(1, 9)
+    return scorer_of(boosting.train(FRAME, LABELS, FOLDS, SCHEMA, recipe=recipe, budget=budget, threads=1))
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +328,38 @@ def test_unity_catalog_is_asked_for_no_order_and_for_each_versions_tags(
         named |= client.get_registered_model(one.name).tags
     assert len(named) > 4
     assert all(not set(key) & set(".,-=/:") and len(value) <= 1000 for key, value in named.items()), named
+
+
+def test_a_half_registered_version_is_none(registry: Registry, logistic: Scorer) -> None:
+    """A process that was killed as it registered left a version without the tags by which others know it."""
+    whole = log(registry, logistic, "half")
+    client = mlflow.MlflowClient(registry.tracking_uri, registry.registry_uri)
+    made = client.create_model_version("half", "file:///nowhere", whole.run_id)
+    assert int(made.version) == whole.version + 1
+    assert [one.version for one in registry.versions("half")] == [whole.version]
+    assert {kind: one.version for kind, one in registry.newest("half").items()} == {"logistic": whole.version}
+
+
+def test_a_run_that_was_killed_is_closed(registry: Registry) -> None:
+    client = mlflow.MlflowClient(registry.tracking_uri)
+    killed = client.create_run(registry.experiment_id).info.run_id
+    registry.close_killed()
+    assert client.get_run(killed).info.status == "KILLED"
+
+
+def test_a_database_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(engine: sqlalchemy.Engine, killed: bool) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("create table made (id int)")
+        if killed:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "mlflow" / "mlflow.db"
+    monkeypatch.setattr(database, "_initialize_tables", lambda engine: made(engine, killed=True))
+    with pytest.raises(KeyboardInterrupt):
+        Registry(f"sqlite:///{path}", tmp_path / "artifacts")
+    assert not path.exists()
+    monkeypatch.setattr(database, "_initialize_tables", lambda engine: made(engine, killed=False))
+    for uri in (f"sqlite:///{path}", f"sqlite:///{path}", "postgresql://elsewhere/mlflow"):
+        database.make(uri)
+    assert [file.name for file in path.parent.iterdir()] == ["mlflow.db"]

@@ -24,8 +24,9 @@ from models.sequence.encoders import ENCODERS
 from models.sequence.events import COLUMNS, Events
 from models.sequence.inputs import Encoding, collect, statistics_of
 from models.sequence.layers import ChannelDropout, TiedDropout, gaps_after, in_one
-from models.sequence.model import SequenceModel, measured_channels, merged, train
+from models.sequence.model import SequenceModel, train
 from models.sequence.networks import NETWORK, RiskNetwork
+from models.sequence.plan import measured_channels, merged
 from models.sequence.tensors import Batch, Tensors
 from models.sequence.training import TRAINING, fit, predict, threads
 

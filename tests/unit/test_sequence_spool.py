@@ -13,7 +13,7 @@ import torch
 from sequence_data import CHANNELS, DICTIONARY, LAYOUTS, made_up
 
 from models.features import describe
-from models.sequence import model as sequence
+from models.sequence import plan
 from models.sequence.events import COLUMNS, Events
 from models.sequence.inputs import Encoded, Encoding, collect, statistics_of
 from models.sequence.laid import Raw
@@ -97,13 +97,13 @@ def trained(features: pd.DataFrame, labels: np.ndarray) -> Any:
 def test_training_by_parts_is_training_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     features, labels = made_up(150)
     whole = trained(features, labels)
-    monkeypatch.setattr(sequence, "READ", 16)
+    monkeypatch.setattr(plan, "READ", 16)
     np.testing.assert_array_equal(trained(features, labels).out_of_fold, whole.out_of_fold)
 
 
 def test_training_keeps_a_part_of_the_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peak of NumPy's memory above what went in: of four times the stays, less than half the grid that they add."""
-    monkeypatch.setattr(sequence, "READ", 64)
+    monkeypatch.setattr(plan, "READ", 64)
     trained(*made_up(40))  # whatever is imported at first is no training's
     laid: list[int] = []
 
@@ -111,7 +111,7 @@ def test_training_keeps_a_part_of_the_stays_in_memory(monkeypatch: pytest.Monkey
         laid.append(len(features))
         return collect(features, *others)
 
-    monkeypatch.setattr(sequence, "collect", counting)
+    monkeypatch.setattr(plan, "collect", counting)
     peaks = []
     for n in (400, 1600):
         features, labels = made_up(n)
