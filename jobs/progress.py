@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
+from jobs.profile import Profile
 from lakehouse.ledger import Outcome
 
 QUIET = 30.0  # seconds between two lines of a training, in a log
@@ -18,11 +19,15 @@ _MARKS = {"built": "[green]✓", "unchanged": "[dim]=", "skipped": "[dim]-", "fa
 
 
 class _Spinner:
-    """On a terminal, what is at work with its seconds and what comes next; elsewhere nothing but the printed lines."""
+    """On a terminal, what is at work with its seconds and what comes next; elsewhere nothing but the printed lines.
 
-    def __init__(self, console: Console, names: Sequence[str] = ()) -> None:
+    `profile` is told when each begins and ends.
+    """
+
+    def __init__(self, console: Console, names: Sequence[str] = (), profile: Profile | None = None) -> None:
         self._console = console
         self._names = list(names)
+        self._profile = profile or Profile()
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
         )
@@ -38,6 +43,7 @@ class _Spinner:
         self._progress.stop()
 
     def _show(self, name: str) -> None:
+        self._profile.start()
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(escape(f"{name}{self._next(name)}"), total=None)
@@ -56,6 +62,8 @@ class StageProgress(_Spinner):
         if outcome is None:
             self._show(node)
         elif outcome.status != "skipped":
+            if outcome.status == "built":
+                self._profile.end(node, outcome.rows_out)
             self._console.print(self._line(outcome))
 
     @staticmethod
@@ -93,8 +101,8 @@ class ModelProgress(_Spinner):
     more often than every QUIET seconds.
     """
 
-    def __init__(self, console: Console, names: Sequence[str] = ()) -> None:
-        super().__init__(console, names)
+    def __init__(self, console: Console, names: Sequence[str] = (), profile: Profile | None = None) -> None:
+        super().__init__(console, names, profile)
         self._spoken = time.monotonic()
 
     def __call__(self, name: str, news: Done | Doing | None) -> None:
@@ -103,6 +111,7 @@ class ModelProgress(_Spinner):
         elif isinstance(news, Doing):
             self._doing(name, news)
         else:
+            self._profile.end(name)
             tried = f"{len(news.trials):>3} trials" if news.trials else " " * 10
             self._print(f"  {_MARKS['built']}[/] {name:<12} {tried} {news.seconds:8.1f} s")
 
