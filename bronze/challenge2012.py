@@ -8,7 +8,7 @@ A set is known by its letter wherever it lies below the raw folder, so that one 
 Records whose outcomes are not there (yet) are stays without a label.
 """
 
-from lakehouse.rawfiles import LINEAGE, PARSED
+from lakehouse.rawfiles import KNOWN, LINEAGE, PARSED
 from lakehouse.table import Raw, Table
 
 MEASUREMENTS = Table(
@@ -23,7 +23,7 @@ MEASUREMENTS = Table(
     key=("_source_file", "record_id", "_source_row"),
     key_check=False,
     mode="append",
-    rules=(PARSED,),
+    rules=(PARSED, KNOWN),
     raw=Raw(
         source="challenge2012",
         patterns=(
@@ -51,7 +51,7 @@ OUTCOMES = Table(
         {LINEAGE}""",
     key=("record_id",),
     mode="append",
-    rules=(PARSED,),
+    rules=(PARSED, KNOWN),
     raw=Raw(
         source="challenge2012",
         patterns=(r"(?:.+/)?outcomes-(?P<part>[a-z])\.(?:txt|csv)",),

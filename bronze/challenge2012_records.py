@@ -1,15 +1,8 @@
-"""Python Data Source `challenge2012_records`: many small records parsed at once, from folders or inside tarballs.
-
-A tarball is read as a stream and no member is ever put on disk, so a member's path can do no harm.
-"""
+"""Python Data Source `challenge2012_records`: many small records parsed at once, from folders or inside tarballs."""
 
 import json
-import re
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from itertools import groupby, islice
 
 import numpy as np
 import pyarrow as pa
@@ -18,12 +11,10 @@ import pyarrow.csv as pa_csv
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
-from lakehouse.cells import parse
-from lakehouse.csv_source import balanced, batch, ddl, from_name, row_numbers, sparse
-from lakehouse.errors import RawDataError
-from lakehouse.textfile import readable
+from bronze.challenge2012_files import LINE, Record, records_of
+from lakehouse.cells import is_of_type, parse
+from lakehouse.csv_source import balanced, batch, broken_rules, ddl, row_numbers, sparse, unknown_cells
 
-HEADER = "Time,Parameter,Value"
 COLUMNS = (
     ("record_set", "STRING"),
     ("record_id", "BIGINT"),
@@ -32,17 +23,6 @@ COLUMNS = (
     ("value", "DOUBLE"),
 )
 RECORDS_AT_ONCE = 200
-_RECORD_FILE = re.compile(r"(?:^|/)\d+\.txt$", re.IGNORECASE)
-_LINE = ["time", "parameter", "value"]
-
-
-class Record(NamedTuple):
-    """One record: `body` is its lines without the header, `file` the tarball or text file that holds it."""
-
-    file: str
-    record_set: str
-    record_id: int
-    body: bytes
 
 
 def read_records(
@@ -51,58 +31,17 @@ def read_records(
     """Batches of COLUMNS and the lineage fields, one row a line; `record_set` is the regular expression for the path.
 
     `_source_row` is the line within the record, without its header. A line with another number of fields, a value that
-    is not a number, and a RecordID line that contradicts the file's name keep their text in `_raw`.
+    is not a number, and a RecordID line that contradicts the file's name keep their text in `_raw`; cells of further
+    columns are kept in `_extra`.
+    RawDataError, as late as at the end: a file is cut short or not of its format.
     """
-    records = (record for file in files for record in _records(file["path"], file["name"], record_set))
-    while some := list(islice(records, at_once)):
-        yield _parsed(some)
+    records = (record for file in files for record in records_of(file["path"], file["name"], record_set))
+    for columns, alike in groupby(records, key=lambda record: record.columns):
+        while some := list(islice(alike, at_once)):
+            yield _parsed(some, columns)
 
 
-def _records(path: str, name: str, regex: str) -> Iterator[Record]:
-    record_set = from_name(name, "record_set", regex)
-    if name.lower().endswith(".txt"):
-        with readable(name):
-            content = Path(path).read_bytes()
-        yield _record(name, name, record_set, content)
-        return
-    seen: set[str] = set()
-    for member, content in _members(path, name):
-        record = PurePosixPath(member).name
-        if record in seen:
-            raise RawDataError(f"{name} holds {record} twice.")
-        seen.add(record)
-        yield _record(name, member, record_set, content)
-    if not seen:
-        raise RawDataError(f"{name} holds no record: no member is called <RecordID>.txt.")
-
-
-def _members(path: str, name: str) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the record files in a tarball, in its order; other members are passed over."""
-    with readable(name):
-        try:
-            stream = pa.input_stream(path, compression=None if path.lower().endswith(".tar") else "gzip")
-            with tarfile.open(fileobj=stream, mode="r|") as members:
-                for member in members:
-                    is_record = member.isfile() and _RECORD_FILE.search(member.name)
-                    if is_record and (content := members.extractfile(member)):
-                        yield member.name, content.read()
-        except tarfile.TarError as error:
-            raise RawDataError(f"{name} is not a whole tarball ({error}).") from error
-
-
-def _record(file: str, member: str, record_set: str, content: bytes) -> Record:
-    if not content.isascii():
-        content = content.decode("utf-8", errors="replace").encode()
-    first, _, body = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
-    if first.strip().lower() != HEADER.lower().encode():
-        where = member if member == file else f"{member} in {file}"
-        raise RawDataError(f"{where} does not begin with the header {HEADER}.")
-    if body and not body.endswith(b"\n"):
-        body += b"\n"
-    return Record(file, record_set, int(PurePosixPath(member).stem), body)
-
-
-def _parsed(records: Sequence[Record]) -> pa.RecordBatch:
+def _parsed(records: Sequence[Record], columns: Sequence[str]) -> pa.RecordBatch:
     wrong: list[pa_csv.InvalidRow] = []
 
     def set_aside(row: pa_csv.InvalidRow) -> str:
@@ -111,14 +50,15 @@ def _parsed(records: Sequence[Record]) -> pa.RecordBatch:
 
     text = b"".join(record.body for record in records)
     if not text:
-        return _batch_of(records, np.empty(0, np.int64), [pa.nulls(0, pa.string())] * 3, {})
+        none = {column: pa.nulls(0, pa.string()) for column in columns}
+        return _batch_of(records, np.empty(0, np.int64), none, {})
     lines = pa_csv.read_csv(
         pa.BufferReader(text),
-        pa_csv.ReadOptions(use_threads=False, column_names=_LINE),
+        pa_csv.ReadOptions(use_threads=False, column_names=list(columns)),
         # Without quotes and with empty lines kept, a line is a row, so that a row's number tells its record.
         pa_csv.ParseOptions(quote_char=False, ignore_empty_lines=False, invalid_row_handler=set_aside),
         pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(_LINE, pa.string()), null_values=[""], strings_can_be_null=True
+            column_types=dict.fromkeys(columns, pa.string()), null_values=[""], strings_can_be_null=True
         ),
     ).combine_chunks()
     numbers = row_numbers(1, lines.num_rows, [row.number for row in wrong])
@@ -133,7 +73,7 @@ def _parsed(records: Sequence[Record]) -> pa.RecordBatch:
     if odd:
         numbers = np.concatenate([numbers, np.fromiter(odd, np.int64)])
         cells = [pa.concat_arrays([column, pa.nulls(len(odd), pa.string())]) for column in cells]
-    return _batch_of(records, numbers, cells, odd)
+    return _batch_of(records, numbers, dict(zip(columns, cells, strict=True)), odd)
 
 
 def _all_null(cells: Sequence[pa.Array]) -> np.ndarray:
@@ -141,21 +81,23 @@ def _all_null(cells: Sequence[pa.Array]) -> np.ndarray:
 
 
 def _batch_of(
-    records: Sequence[Record], numbers: np.ndarray, cells: Sequence[pa.Array], odd: Mapping[int, str]
+    records: Sequence[Record], numbers: np.ndarray, cells: Mapping[str, pa.Array], odd: Mapping[int, str]
 ) -> pa.RecordBatch:
     """`numbers` are the rows' lines in the records' joined text, from 1; `odd` the texts of lines that are no row."""
     counts = np.fromiter((record.body.count(b"\n") for record in records), np.int64, len(records))
     ends = np.cumsum(counts)
     which = np.searchsorted(ends, numbers)
     ids = np.fromiter((record.record_id for record in records), np.int64, len(records))[which]
-    time, parameter, _ = cells
-    value, unparsed = parse(cells[2], "DOUBLE")
+    time, parameter = cells["time"], cells["parameter"]
+    value, unparsed = parse(cells["value"], "DOUBLE")
     bad = np.zeros(len(numbers), dtype=bool) if unparsed is None else unparsed.to_numpy(zero_copy_only=False)
+    misread = {is_of_type("value", "DOUBLE"): np.flatnonzero(bad)}
     named = pc.and_(pc.equal(parameter, "RecordID"), pc.not_equal(value, ids.astype(float)))
-    bad |= pc.fill_null(named, False).to_numpy(zero_copy_only=False)
-    raw = {int(i): ",".join(column[int(i)].as_py() or "" for column in cells) for i in np.flatnonzero(bad)}
+    bad = bad | pc.fill_null(named, False).to_numpy(zero_copy_only=False)
+    raw = {int(i): ",".join(column[int(i)].as_py() or "" for column in cells.values()) for i in np.flatnonzero(bad)}
     raw |= {len(numbers) - len(odd) + i: text for i, text in enumerate(odd.values())}
     rows = numbers - (ends - counts)[which]
+    further = {name: column for name, column in cells.items() if name not in LINE}
     return batch(
         COLUMNS,
         [
@@ -167,7 +109,8 @@ def _batch_of(
             _of_record([record.file for record in records], which),
             pa.array(rows),
             sparse(len(numbers), raw),
-            pa.nulls(len(numbers), pa.string()),
+            sparse(len(numbers), broken_rules(misread)),
+            unknown_cells(further, len(numbers)),
         ],
     )
 

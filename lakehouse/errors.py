@@ -3,6 +3,10 @@
 Each is one sentence that names the thing, the place and the rule.
 """
 
+import os
+import re
+import sys
+
 
 class LakehouseError(Exception):
     """Base of every error that the command line prints as one sentence instead of a stack trace."""
@@ -40,7 +44,30 @@ class LockedError(LakehouseError):
     exit_code = 6
 
 
+class ResourceError(LakehouseError):
+    """The machine could not: its disk is full, its memory is used up, a file or folder is not one's to use."""
+
+    exit_code = 7
+
+
+class DeadlineError(LakehouseError):
+    """A table did not get on in the time that it may take."""
+
+    exit_code = 8
+
+
 def one_sentence(error: Exception) -> str:
-    """The first line of what an error says: engines append stack traces to theirs."""
+    """The first line of what an error says: engines append stack traces to theirs, and remote ones put what they say
+    into the midst of it."""
     text = str(error).strip()
+    if details := re.search(r'^\s*details = "(.+)"', text, re.MULTILINE):
+        return details[1]
+    text = re.sub(r"^An error occurred while calling \S+\n: ", "", text)  # as Py4J begins
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def end_at_once(error: LakehouseError) -> None:
+    """Ends the process with the sentence and the code of an error. No handler runs: one of them may be what it waits
+    for. It is as if it had been killed, which a lake survives."""
+    print(f"error {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_code)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from lakehouse.errors import LakehouseError, LockedError
+from lakehouse.errors import LockedError, ResourceError
 
 FILE = "_lock"
 _POLL_SECONDS = 0.2
@@ -39,33 +39,55 @@ class Holder:
         return f"ehr {self.verb} (run {self.run_id}, process {self.pid} on {self.host}) since {self.since}"
 
 
+@dataclass
+class Door:
+    """The lake to oneself. `killed` is the holder before, where it was killed before it could end. One's own name stays
+    on the door, as that of one who was killed, where `keeps_name` is still set in the end."""
+
+    killed: Holder | None = None
+    keeps_name: bool = False
+
+
 @contextmanager
 def exclusive(
-    root: Path, holder: Holder, wait_seconds: float, tell: Callable[[str], object]
-) -> Iterator[Holder | None]:
-    """The lake to oneself; gives the holder that was killed before it could end, or None where the last one ended well.
+    root: Path,
+    holder: Holder,
+    wait_seconds: float,
+    tell: Callable[[str], object],
+    admit: Callable[[], object] = lambda: None,
+) -> Iterator[Door]:
+    """The lake to oneself.
 
-    `tell` is called once with who holds the lock where one must wait. LockedError after `wait_seconds`;
-    LakehouseError where the folder cannot be written.
+    `tell` is called once with who holds the lock where one must wait. `admit` is asked once it is free: where that
+    raises, the lake is left as it was, to the name of who was killed. LockedError after `wait_seconds`; ResourceError
+    where the folder cannot be written.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        file = (root / FILE).open("ab+", buffering=0)
+        file = os.fdopen(os.open(root / FILE, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
     except OSError as error:
-        raise LakehouseError(f"the lake {root} cannot be written: {error.strerror}.") from error
+        raise ResourceError(f"the lake {root} cannot be written: {error.strerror}.") from error
     with file:
         # A child that this process forks would keep the lock of a parent that is gone.
         os.register_at_fork(after_in_child=file.close)
         _acquire(root, file, wait_seconds, tell)
-        killed = _read(file)
+        admit()
+        door = Door(_read(file))
         # On a full disk one still learns from the run itself what is wrong, not from the name on its door.
         with suppress(OSError):
-            file.truncate(0)
-            file.write(json.dumps(asdict(holder)).encode())
+            _put(file, holder)
         try:
-            yield killed
+            yield door
         finally:
-            file.truncate(0)
+            if not (door.keeps_name or file.closed):  # closed: in a child that was forked meanwhile
+                file.truncate(0)
+
+
+def _put(file: FileIO, holder: Holder) -> None:
+    """Writes the name over the one before in one call: killed at any moment, one of the two stands there."""
+    name = json.dumps(asdict(holder)).encode()
+    os.pwrite(file.fileno(), name.ljust(os.fstat(file.fileno()).st_size), 0)
+    file.truncate(len(name))
 
 
 def _acquire(root: Path, file: FileIO, wait_seconds: float, tell: Callable[[str], object]) -> None:

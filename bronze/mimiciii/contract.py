@@ -1,6 +1,6 @@
 """What all MIMIC-III contracts share: how a file is found, and the columns that come again and again."""
 
-from lakehouse.rawfiles import LINEAGE, PARSED
+from lakehouse.rawfiles import KNOWN, LINEAGE, PARSED
 from lakehouse.table import Raw, Table
 
 ROW_ID = "row_id BIGINT NOT NULL COMMENT 'row of the published table'"
@@ -32,7 +32,7 @@ def table(
         key=("_source_file", "_source_row") if large else key,
         key_check=not large,
         mode="append",
-        rules=(PARSED,),
+        rules=(PARSED, KNOWN),
         raw=Raw(
             source="mimiciii",
             patterns=(rf"(?P<folder>(?:.+/)?)(?<!hosp/)(?<!icu/){name}\.csv(?:\.gz)?",),

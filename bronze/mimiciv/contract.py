@@ -1,6 +1,6 @@
 """What all MIMIC-IV contracts share: how a file is found, and the columns that come again and again."""
 
-from lakehouse.rawfiles import LINEAGE, PARSED
+from lakehouse.rawfiles import KNOWN, LINEAGE, PARSED
 from lakehouse.table import Raw, Table
 
 SUBJECT = "subject_id BIGINT NOT NULL COMMENT 'patient'"
@@ -27,7 +27,7 @@ def table(
         key=key,
         key_check=key != BY_ROW,
         mode="append",
-        rules=(PARSED,),
+        rules=(PARSED, KNOWN),
         raw=Raw(
             source="mimiciv",
             patterns=(rf"(?P<folder>(?:.+/)?){module}/{name}\.csv(?:\.gz)?",),
