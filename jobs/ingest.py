@@ -9,13 +9,16 @@ from lakehouse.rawfiles import Inventory
 from lakehouse.registry import registry
 
 
-def ingest(context: Context, only: str | None = None) -> list[Outcome]:
-    """Reads what is new or changed under the raw folder; `only` narrows to one table or source."""
+def ingest(context: Context, only: str | None = None, accept_removed: bool = False) -> list[Outcome]:
+    """Reads what is new or changed under the raw folder; `only` narrows to one table or source.
+
+    RawDataError where most files of a table are gone, unless `accept_removed`: a disk may not be mounted.
+    """
     tables = registry()
     inventory = Inventory(context.settings.raw)
     check_only(only, (name for t in tables.raw_tables() if t.raw for name in (t.name, t.raw.source)))
     context.console.print("[bold]ingest: raw files to bronze")
-    with StageProgress(context.console, [t.name for t in tables.raw_tables()]) as progress:
+    with StageProgress(context.console, [t.name for t in tables.raw_tables()], context.profile) as progress:
         ingestion = Ingestion(
             context.lake,
             tables,
@@ -24,6 +27,8 @@ def ingest(context: Context, only: str | None = None) -> list[Outcome]:
             context.settings.cores,
             forgotten=Forgotten.of(context.lake, context.settings.pseudonym_key),
             listener=progress,
+            deadline=context.deadline,
+            accept_removed=accept_removed,
         )
         outcomes = ingestion.run(inventory, only)
     if all(outcome.status == "unchanged" for outcome in outcomes):

@@ -1,6 +1,7 @@
 """Where every input row went: the ledger's reconciliation, one row an input, as a table or as a page of `docs/`."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ from rich.table import Table as RichTable
 from jobs.console import results
 from jobs.context import Context
 from lakehouse.errors import ContractError
-from lakehouse.ingestion import ACCOUNTED_FILES
-from lakehouse.ledger import FILES, RECONCILIATION
+from lakehouse.ingestion import ACCOUNTED_FILES, RAW_FILES
+from lakehouse.ledger import RECONCILIATION
 from lakehouse.registry import registry
 
 _OUTCOMES = ("written", "merged", "left_out", "quarantined")
@@ -41,8 +42,8 @@ class Account:
 
 
 def accounts(context: Context) -> list[Account]:
-    """In the order in which tables are built, of the last time that each was; of a raw file, of the last time that it
-    was read. ContractError before anything was built."""
+    """In the order in which tables are built, of the last time that each was; of a raw file that is still there, of the
+    last time that it was read. ContractError before anything was built."""
     runs = context.ledger.runs()
     started = {(r["node"], r["run_id"]): i for i, r in enumerate(runs) if r["status"] == "built"}
     if not started:
@@ -54,24 +55,28 @@ def accounts(context: Context) -> list[Account]:
         if (place := started.get((node, record["run_id"]))) is not None:
             groups[node, record["input"]][place].append(record)
             last[node] = max(last.get(node, 0), place)
-    without_rows = {(table, file) for table, file in _files(context) if (table, file) not in groups}
+    files = _files(context)
+    one_by_one = {table for table, _ in files}
+    without_rows = {one for one in files if one not in groups}
     order = {name: i for i, name in enumerate([*registry().tables, *(node.name for node in registry().nodes)])}
     found = [
         _account(node, name, by_run[max(by_run)])
         for (node, name), by_run in groups.items()
         # What a later run did not account for again is gone, but for files: each is read once.
-        if node.startswith("bronze.") or max(by_run) == last[node]
+        if (node, name) in files or (name == RAW_FILES and node not in one_by_one) or _is_last(node, by_run, last)
     ]
     found += [_account(table, file, []) for table, file in without_rows]
     return sorted(found, key=lambda a: (order.get(a.node, len(order)), a.node, a.input == "derived", a.input))
 
 
-def _files(context: Context) -> list[tuple[str, str]]:
+def _is_last(node: str, by_run: Mapping[int, object], last: Mapping[str, int]) -> bool:
+    return not node.startswith("bronze.") and max(by_run) == last[node]
+
+
+def _files(context: Context) -> set[tuple[str, str]]:
     """(table, file) of the files that are accounted for one by one: one without rows left no record."""
-    files: dict[str, set[str]] = defaultdict(set)
-    for record in context.ledger.in_force(context.lake.records(FILES.name), "ingested_at"):
-        files[record["table"]].add(record["file"])
-    return [(table, file) for table, names in files.items() if len(names) <= ACCOUNTED_FILES for file in names]
+    of_tables = {table.name: context.ledger.files(table.name) for table in registry().raw_tables()}
+    return {(table, file) for table, names in of_tables.items() if len(names) <= ACCOUNTED_FILES for file in names}
 
 
 def _account(node: str, name: str, records: list[dict[str, Any]]) -> Account:

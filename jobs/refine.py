@@ -33,7 +33,7 @@ def build_layer(context: Context, layer: str, title: str, only: str | None = Non
 
 def run_nodes(context: Context, nodes: Sequence[Node]) -> list[Outcome]:
     """Builds those of the nodes that are out of date, with progress."""
-    with StageProgress(context.console, [node.name for node in nodes]) as progress:
+    with StageProgress(context.console, [node.name for node in nodes], context.profile) as progress:
         runner = Runner(
             context.lake,
             registry(),
@@ -41,6 +41,7 @@ def run_nodes(context: Context, nodes: Sequence[Node]) -> list[Outcome]:
             context.identify,
             context.run_id,
             listener=progress,
+            deadline=context.deadline,
             shift=DateShift(context.settings.pseudonym_key, context.settings.shift_dates_weeks),
         )
         return runner.run(nodes)

@@ -19,6 +19,14 @@ ARROW_TYPES: dict[str, pa.DataType] = {
 """Arrow type of each contract type that a raw column may have. Times are published without a zone and read so."""
 
 
+_PLAUSIBLE = (
+    (pa.types.is_integer, r"^-?(0[xX][0-9a-fA-F]+|[0-9]+)$"),
+    (pa.types.is_floating, r"^[-+]?[0-9.][0-9.eE+-]*$"),
+    (pa.types.is_temporal, r"^\d{4}-\d\d-\d\d"),
+)
+"""What every cell matches that a cast could read: a column of another type need not be tried cell by cell."""
+
+
 def parse(text: pa.Array, spark_type: str) -> tuple[pa.Array, pa.Array | None]:
     """Cells of type `spark_type`, and a mask of the cells that hold something else (None: there are none).
 
@@ -36,11 +44,16 @@ def parse(text: pa.Array, spark_type: str) -> tuple[pa.Array, pa.Array | None]:
     except pa.ArrowInvalid:
         pass
     tidy = _tidy(text, to_type)
-    parsed = _cast_in_halves(tidy, to_type)
+    parsed = _cast_in_halves(_plausible(tidy, to_type), to_type)
     if pa.types.is_floating(to_type):
         parsed = pc.if_else(pc.is_finite(parsed), parsed, pa.scalar(None, to_type))
     unparsed = pc.and_(pc.is_valid(tidy), pc.is_null(parsed))
     return parsed, unparsed if pc.any(unparsed).as_py() else None
+
+
+def is_of_type(column: str, spark_type: str) -> str:
+    """Name of the rule that a cell breaks which holds something else: `value_is_double`."""
+    return f"{column}_is_{spark_type.lower()}"
 
 
 def _tidy(text: pa.Array, to_type: pa.DataType) -> pa.Array:
@@ -54,6 +67,14 @@ def _tidy(text: pa.Array, to_type: pa.DataType) -> pa.Array:
     elif pa.types.is_date(to_type):
         tidy = replace(tidy, pattern=r"[ T]00:00(:00(\.0+)?)?$")
     return pc.if_else(pc.equal(tidy, ""), pa.scalar(None, pa.string()), tidy)
+
+
+def _plausible(text: pa.Array, to_type: pa.DataType) -> pa.Array:
+    """Cells without those of which a look tells that they do not read; these null."""
+    for is_of, pattern in _PLAUSIBLE:
+        if is_of(to_type):
+            return pc.if_else(pc.match_substring_regex(text, pattern), text, pa.scalar(None, pa.string()))
+    return text
 
 
 def _cast_in_halves(text: pa.Array, to_type: pa.DataType) -> pa.Array:

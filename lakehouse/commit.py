@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
-from lakehouse.io import ALL_ROWS, Lake
+from lakehouse.io import Lake
+from lakehouse.part import Part
 from lakehouse.rules import BROKEN, apply_rules, check_columns, mark, ruled_schema
 from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, RAW_TEXT, ROWS, Table
 
@@ -54,13 +55,21 @@ class Committed:
         return sum(t.rows for t in self.tallies if not outcomes or t.outcome in outcomes)
 
 
+class UnfitError(ContractError):
+    """Rows of some patients cannot be told from those of others: the table is to be built whole."""
+
+
 @dataclass(frozen=True)
 class Scope:
-    """Which stored rows the new ones replace: an expression for the table, one for its quarantine."""
+    """Which stored rows the new ones replace: a part of the table, one of its quarantine; None: all of them."""
 
-    table: str = ALL_ROWS
-    quarantine: str = ALL_ROWS
-    partition: tuple[str, str] | None = None
+    table: Part | None = None
+    quarantine: Part | None = None
+
+    @property
+    def partition(self) -> tuple[str, str] | None:
+        """The one partition (column, value) that it lies in."""
+        return next(iter(self.table.within.items()), None) if self.table else None
 
 
 def commit(
@@ -76,8 +85,9 @@ def commit(
 ) -> Committed:
     """Stages the frame, applies the rules, writes good rows and quarantine.
 
-    Raises before anything is written where the schema is wrong, a `fail` rule is broken (ContractError), or
-    `verify` refuses what was counted. Where a write itself fails, table and quarantine are put back.
+    Raises before anything is written where the schema is wrong, a `fail` rule is broken (ContractError),
+    `verify` refuses what was counted, or rows outside the scope have to do with it (UnfitError). Where a write itself
+    fails, table and quarantine are put back.
     """
     check_columns(frame, table)
     label = f"{run_id}/{node}"
@@ -85,6 +95,8 @@ def commit(
         staged = lake.stage(apply_rules(frame, table), label, ruled_schema(table))
         done = _count(staged, table, default_from)
         verify(done)
+        if scope.table and scope.table.column:
+            _check_apart(lake, table, staged, scope)
         lake.create(table.name, table.columns, table.partition_by)
         if done.rows("quarantined"):
             lake.create(table.quarantine, (*table.columns, *QUARANTINE_COLUMNS), nullable=True)
@@ -93,6 +105,23 @@ def commit(
     finally:
         lake.unstage(label)
     return done
+
+
+def take_out(lake: Lake, table: Table, scope: Scope) -> Committed:
+    """Takes a part's rows out of the table and its quarantine, and puts none in their place."""
+    done = Committed([], {})
+    with _put_back_on_error(lake, table):
+        if lake.exists(table.quarantine):
+            lake.replace(table.quarantine, None, scope.quarantine)
+            done.quarantine_version = lake.data_version(table.quarantine)
+        lake.replace(table.name, None, scope.table)
+        done.version = lake.data_version(table.name)
+    return done
+
+
+def tally(frame: DataFrame, table: Table, default_from: str) -> Committed:
+    """What a commit of the frame would count, with nothing staged or written."""
+    return _count(apply_rules(frame, table), table, default_from)
 
 
 def _count(staged: DataFrame, table: Table, default_from: str) -> Committed:
@@ -142,6 +171,24 @@ def _reconcile(tallies: list[Tally]) -> dict[tuple[str, str, str], int]:
     return rows
 
 
+def _check_apart(lake: Lake, table: Table, staged: DataFrame, scope: Scope) -> None:
+    """UnfitError where a row is none of the scope's, or has a key that a row outside the scope has too."""
+    assert scope.table and scope.quarantine and scope.table.column
+    whose, key = scope.table.column, table.key[0]
+    checked = table.key_check and whose not in table.key
+    found = staged.where(F.col(LEFT_OUT).isNull()).select(whose, *([key] if checked else [])).distinct().toArrow()
+    if strange := set(found.column(whose).to_pylist()) - scope.table.values:
+        raise UnfitError(f"{table.name}: {len(strange)} values of {whose} are none of those to be built.")
+    if not checked:
+        return
+    keys = frozenset(found.column(key).to_pylist())
+    if lake.exists(table.quarantine):
+        keys |= lake.picked(table.quarantine, scope.quarantine, key)
+    for name, part in ((table.name, scope.table), (table.quarantine, scope.quarantine)):
+        if lake.exists(name) and lake.count(name, Part(key, keys, part.within), outside=part):
+            raise UnfitError(f"{table.name}: other rows have the same {key}.")
+
+
 @contextmanager
 def _put_back_on_error(lake: Lake, table: Table) -> Iterator[None]:
     """Delta commits one table at a time: an error between two commits would leave the first one standing."""
@@ -159,21 +206,27 @@ def _write(
     lake: Lake, table: Table, staged: DataFrame, *, node: str, run_id: str, scope: Scope, done: Committed
 ) -> None:
     good = staged.where(F.col(LEFT_OUT).isNull() & (F.size(BROKEN) == 0)).select(*map(_required, table.columns))
-    if lake.exists(table.quarantine):
+    refused = done.rows("quarantined")
+    if lake.exists(table.quarantine) and (
+        refused or not scope.quarantine or lake.count(table.quarantine, scope.quarantine)
+    ):
         helpers = {"_rules": F.col(BROKEN), "_node": F.lit(node), "_run_id": F.lit(run_id)}
         bad = staged.where(F.size(BROKEN) > 0).withColumns(helpers)
         columns = [*table.column_names, *(c.name for c in QUARANTINE_COLUMNS)]
-        lake.replace(table.quarantine, bad.select(*columns), scope.quarantine)
-        done.quarantine_version = lake.version(table.quarantine)
+        lake.replace(table.quarantine, bad.select(*columns) if refused else None, scope.quarantine)
+    if lake.exists(table.quarantine):
+        done.quarantine_version = lake.data_version(table.quarantine)
     if table.mode == "merge":
         lake.merge(table.name, good, table.key)
     else:
-        lake.replace(table.name, good, scope.table, scope.partition)
-        stored = lake.row_count(table.name, scope.partition)
-        whole = scope.table == ALL_ROWS or scope.partition is not None
-        if whole and stored != done.rows("written"):
+        staying = 0
+        if scope.table:
+            staying = lake.row_count(table.name, scope.partition) - lake.count(table.name, scope.table)
+        lake.replace(table.name, good, scope.table)
+        stored = lake.row_count(table.name, scope.partition) - staying
+        if stored != done.rows("written"):
             raise ContractError(f"{node}: {done.rows('written')} rows were to be written, {stored} are stored.")
-    done.version = lake.version(table.name)
+    done.version = lake.data_version(table.name)
 
 
 def _required(column: Column) -> SparkColumn:

@@ -1,7 +1,8 @@
 """Python Data Source `ehr_csv`: published CSV files as typed Arrow batches with lineage, the same on every engine.
 
 Nothing is lost and nothing is guessed: columns are found by name, every row keeps its file and row number, a row that
-does not parse keeps its text in `_raw`, and columns that the contract does not know are kept as JSON in `_extra`.
+does not parse keeps its text in `_raw` and the reason in `_misread`, and columns that the contract does not know are
+kept as JSON in `_extra`.
 """
 
 import csv
@@ -10,7 +11,6 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,50 +20,24 @@ import pyarrow.csv as pa_csv
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
-from lakehouse.cells import ARROW_TYPES, parse
+from lakehouse.cells import ARROW_TYPES, is_of_type, parse
 from lakehouse.errors import RawDataError
+from lakehouse.headers import Columns, column_names, from_name
+from lakehouse.table import MISREAD, RAW_TEXT
 from lakehouse.textfile import READ_BYTES, TextFile, readable
 
-LINEAGE_FIELDS = (("_source_file", "STRING"), ("_source_row", "BIGINT"), ("_raw", "STRING"), ("_extra", "STRING"))
+LINEAGE_FIELDS = (
+    ("_source_file", "STRING"), ("_source_row", "BIGINT"), (RAW_TEXT, "STRING"), (MISREAD, "STRING"),
+    ("_extra", "STRING"),
+)  # fmt: skip
 """Columns that a reader adds to the raw ones: the file, the 1-based data row in it, the text of a row that does not
-parse, and unknown columns as JSON."""
-
-Columns = Sequence[tuple[str, str]]
-
-
-def normalise(name: str) -> str:
-    """A header's name as a column name: `In-hospital_death` is `in_hospital_death`, `RecordID` is `record_id`."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip()).lower())
+parse, the rules that its cells break (`<column>_is_<type>`, a blank between two), and unknown columns as JSON."""
 
 
 def raw_data_error(message: str) -> RawDataError | None:
     """The sentence of the RawDataError that an engine reports inside a longer text, or None."""
     found = re.search(r"RawDataError: ([^\n]+?)\s*(?:\\n|\n|$)", message)
     return RawDataError(found[1]) if found else None
-
-
-def header(path: str | Path, name: str) -> list[str]:
-    """Column names of a CSV file, normalised; RawDataError where it has none or is not readable."""
-    with readable(name), closing(TextFile(str(path))) as text:
-        return _names(text.header(), name)
-
-
-def _names(fields: list[str], name: str) -> list[str]:
-    names = [normalise(field) for field in fields]
-    if not any(names):
-        raise RawDataError(f"{name} has no header: its first line is empty.")
-    if twice := sorted({column for column in names if names.count(column) > 1}):
-        raise RawDataError(f"{name} names the column {', '.join(twice)} twice in its header.")
-    return names
-
-
-def check_header(path: str | Path, name: str, columns: Columns, absent_ok: Sequence[str] = ()) -> None:
-    """RawDataError that names the file and each contract column that its header lacks."""
-    found = set(header(path, name))
-    if missing := [column for column, _ in columns if column not in found and column not in absent_ok]:
-        raise RawDataError(
-            f"{name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}, which the published file has."
-        )
 
 
 def read_csv(
@@ -83,7 +57,7 @@ def read_csv(
     constants = {column: from_name(name, column, regex) for column, regex in (path_columns or {}).items()}
     with readable(name):
         text = TextFile(path)
-        names = _names(text.header(), name)
+        names = column_names(text.header(), name)
         if text.at_end():
             _enough(name, 0, min_rows)
             return
@@ -128,14 +102,6 @@ def _enough(name: str, rows: int, least: int) -> None:
         raise RawDataError(f"{name} holds {rows} rows, and at least {least} must be there.")
 
 
-def from_name(name: str, column: str, regex: str) -> str:
-    """What the file's name tells of a column, in lower case; RawDataError where it does not."""
-    found = re.search(regex, name, re.IGNORECASE)
-    if not found:
-        raise RawDataError(f"{name} does not tell its {column}: its name does not match {regex}.")
-    return found[1].lower()
-
-
 def row_numbers(first: int, count: int, skipped: Sequence[int]) -> np.ndarray:
     """The next `count` row numbers from `first` on, without those of rows that the parser skipped."""
     numbers = np.arange(first, first + count + len(skipped), dtype=np.int64)
@@ -146,7 +112,7 @@ def _typed(
     cells: pa.RecordBatch, name: str, rows: np.ndarray, columns: Columns, constants: Mapping[str, str]
 ) -> pa.RecordBatch:
     found = dict(zip(cells.schema.names, cells.columns, strict=True))
-    arrays, unparsed = [], np.zeros(cells.num_rows, dtype=bool)
+    arrays, misread = [], {}
     for column, kind in columns:
         if column in constants:
             array = pa.repeat(constants[column], cells.num_rows)
@@ -155,12 +121,23 @@ def _typed(
         else:
             array, mask = parse(found[column], kind)
             if mask is not None:
-                unparsed |= mask.to_numpy(zero_copy_only=False)
+                misread[is_of_type(column, kind)] = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
         arrays.append(array)
-    raw = sparse(cells.num_rows, {int(i): _line(cells, int(i)) for i in np.flatnonzero(unparsed)})
-    known = {column for column, _ in columns}
-    extra = _extra(cells.select([column for column in found if column not in known]))
-    return batch(columns, [*arrays, pa.repeat(name, len(rows)), pa.array(rows), raw, extra])
+    broken = broken_rules(misread)
+    raw = sparse(cells.num_rows, {i: _line(cells, i) for i in broken})
+    known = {column for column, _ in columns if column not in constants}
+    extra = unknown_cells({column: cell for column, cell in found.items() if column not in known}, cells.num_rows)
+    lineage = [pa.repeat(name, len(rows)), pa.array(rows), raw, sparse(cells.num_rows, broken), extra]
+    return batch(columns, [*arrays, *lineage])
+
+
+def broken_rules(misread: Mapping[str, np.ndarray]) -> dict[int, str]:
+    """Names of the rules that a row breaks by the row's position; `misread` gives the positions by rule."""
+    broken: dict[int, str] = {}
+    for rule, positions in misread.items():
+        for i in positions.tolist():
+            broken[i] = f"{broken[i]} {rule}" if i in broken else rule
+    return broken
 
 
 def _unread(
@@ -173,7 +150,8 @@ def _unread(
         for column, kind in columns
     ]
     numbers, texts = pa.array([row.number for row in rows], pa.int64()), [row.text for row in rows]
-    return batch(columns, [*arrays, pa.repeat(name, n), numbers, pa.array(texts), pa.nulls(n, pa.string())])
+    none = pa.nulls(n, pa.string())
+    return batch(columns, [*arrays, pa.repeat(name, n), numbers, pa.array(texts), none, none])
 
 
 def batch(columns: Columns, arrays: list[pa.Array]) -> pa.RecordBatch:
@@ -189,12 +167,15 @@ def _line(cells: pa.RecordBatch, i: int) -> str:
     return line.getvalue()
 
 
-def _extra(unknown: pa.RecordBatch) -> pa.Array:
+def unknown_cells(cells: Mapping[str, pa.Array], rows: int) -> pa.Array:
     """Cells of columns that the contract does not know, as one JSON object a row; null where they are all empty."""
-    if all(column.null_count == len(column) for column in unknown.columns):
-        return pa.nulls(unknown.num_rows, pa.string())
-    rows = ({k: v for k, v in row.items() if v is not None} for row in unknown.to_pylist())
-    return pa.array([json.dumps(row, ensure_ascii=False) if row else None for row in rows], pa.string())
+    if all(column.null_count == rows for column in cells.values()):
+        return pa.nulls(rows, pa.string())
+    texts = (
+        {name: cell for name, cell in zip(cells, row, strict=True) if cell is not None}
+        for row in zip(*(column.to_pylist() for column in cells.values()), strict=True)
+    )
+    return pa.array([json.dumps(text, ensure_ascii=False) if text else None for text in texts], pa.string())
 
 
 def sparse(n: int, values: Mapping[int, str]) -> pa.Array:

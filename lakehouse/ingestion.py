@@ -1,54 +1,34 @@
 """Raw files into bronze, exactly once: new and changed files are read, the rows of a changed one are replaced."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.commit import Scope, commit
+from lakehouse.changes import FILE
+from lakehouse.commit import Committed, Scope, UnfitError, commit, take_out
 from lakehouse.csv_source import raw_data_error
-from lakehouse.ddl import literal
+from lakehouse.deadline import Deadline
+from lakehouse.delivery import Delivery
+from lakehouse.drift import drift
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
-from lakehouse.forgotten import NAMELESS, Forgotten
-from lakehouse.io import ALL_ROWS, Lake
-from lakehouse.ledger import Ledger, Outcome
+from lakehouse.forgotten import Forgotten
+from lakehouse.io import Lake
+from lakehouse.ledger import Counts, Ledger, Outcome
+from lakehouse.part import Part
 from lakehouse.rawfiles import Inventory, RawFile, read_options
 from lakehouse.registry import Registry
 from lakehouse.runner import Listener
 from lakehouse.table import FROM, Table
 
 ACCOUNTED_FILES = 100
-"""Up to so many files of one table are reconciled file by file; a folder of thousands of records is one input."""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What the raw folder holds for one table, against what was read before."""
-
-    table: Table
-    files: list[RawFile]
-    new: list[RawFile]
-    changed: list[RawFile]
-    touched: list[RawFile]
-    gone: list[str]
-
-    @property
-    def to_read(self) -> list[RawFile]:
-        return [*self.new, *self.changed]
-
-    @property
-    def note(self) -> str:
-        """What a person should know of it, in words."""
-        parts = (
-            [f"{len(self.changed)} changed, rows replaced: {_some(f.name for f in self.changed)}"]
-            if self.changed
-            else []
-        )
-        parts += [f"{len(self.gone)} no longer there, rows stay: {_some(self.gone)}"] if self.gone else []
-        return "; ".join(parts)
+"""A table of up to so many files is reconciled file by file; a folder of thousands of records is one input."""
+RAW_FILES = "raw files"
+"""The input under which the rows of many files are accounted for together."""
+OUTCOMES = ("written", "quarantined", "left_out")
 
 
 @dataclass
@@ -62,61 +42,85 @@ class Ingestion:
     cores: int
     forgotten: Forgotten
     listener: Listener = lambda _node, _outcome: None
+    accept_removed: bool = False
+    deadline: Deadline = field(default_factory=Deadline)
 
     def run(self, inventory: Inventory, only: str | None = None) -> list[Outcome]:
-        """Outcomes by table, in the order of the contracts. Headers of all files are checked before any is read."""
+        """Outcomes by table, in the order of the contracts. Headers of all files are checked before any is read.
+
+        RawDataError where most files of a table are gone, unless `accept_removed`.
+        """
         tables = [t for t in self.registry.raw_tables() if only is None or (t.raw and only in (t.name, t.raw.source))]
         found = inventory.recognise(self.registry.raw_tables())
-        deliveries = [self._delivery(table, found.get(table.name, [])) for table in tables]
+        deliveries = [self._delivery(table, found.get(table.name, []), inventory) for table in tables]
         options = {d.table.name: read_options(d.table, d.to_read, self.cores) for d in deliveries if d.to_read}
         for reader in self.registry.readers if options else ():
             self.lake.spark.dataSource.register(reader)
         return [self._ingest(d, options.get(d.table.name)) for d in deliveries if d.files or d.gone]
 
-    def _delivery(self, table: Table, files: list[RawFile]) -> Delivery:
+    def _delivery(self, table: Table, files: list[RawFile], inventory: Inventory) -> Delivery:
         if self.forgotten.digests and table.raw and table.raw.patient:
             files = [f for f in files if not self.forgotten.names_one(table.raw.source, f.name)]
-        known = {name: r for name, r in self.ledger.files(table.name).items() if self.lake.exists(table.name)}
-        new = [f for f in files if f.name not in known]
-        # An unchanged size and time spare the hashing; another time with the same content is a touched file.
-        suspect = [f for f in files if f.name in known and not _unmoved(f, known[f.name])]
-        changed = [f for f in suspect if f.sha256 != known[f.name]["sha256"]]
-        touched = [f for f in suspect if f.sha256 == known[f.name]["sha256"]]
-        gone = set(known) - {f.name for f in files}
-        return Delivery(table, files, new, changed, touched, sorted(n for n in gone if not n.startswith(NAMELESS)))
+        known = self._known(table)
+        delivery = Delivery.of(table, files, known, inventory.copies.get(table.name, {}))
+        if not self.accept_removed:
+            delivery.check_not_emptied(known)
+        one_by_one, were_one_by_one = (
+            _one_by_one(delivery.files),
+            not any(name == RAW_FILES for name, _, _ in self._last_counts(table)),
+        )
+        if (one_by_one and not were_one_by_one and known) or (
+            not one_by_one and self.forgotten.digests and (delivery.changed or delivery.gone)
+        ):
+            return delivery.of_all_files()  # what was counted of all of them together is no account of these
+        if not (delivery.to_read or delivery.gone or self._is_recorded(table)):
+            return delivery.of_all_files()  # a run was killed after it wrote and before it said what
+        return delivery
+
+    def _is_recorded(self, table: Table) -> bool:
+        """Whether the ledger accounts for the rows that the table has."""
+        last = self.ledger.last_built(table.name)
+        return not self.lake.exists(table.name) or bool(last and last["version"] == self.lake.data_version(table.name))
+
+    def _known(self, table: Table) -> dict[str, dict[str, Any]]:
+        return self.ledger.files(table.name) if self.lake.exists(table.name) else {}
+
+    def _last_counts(self, table: Table) -> Counts:
+        last = self.ledger.last_built(table.name)
+        return self.ledger.reconciled(table.name, last["run_id"]) if last else {}
 
     def _ingest(self, delivery: Delivery, options: dict[str, str] | None) -> Outcome:
         table = delivery.table
         self.listener(table.name, None)
         started, clock = datetime.now(UTC), time.perf_counter()
         outcome = Outcome(table.name, table.name, "unchanged", note=delivery.note)
-        if options is None:
-            self._remember(delivery.touched, table, started)
+        if options is None and not delivery.gone:
+            self._remember(delivery.touched, [], table, started)
             outcome.rows_out, outcome.version = self.lake.row_count(table.name), self.lake.version(table.name)
             self.listener(table.name, outcome)
             return outcome
         try:
-            done = commit(
-                self.lake,
-                table,
-                self._read(delivery, options, started),
-                node=table.name,
-                run_id=self.run_id,
-                scope=self._scope(delivery),
-                default_from="raw files",
-            )
+            with self.deadline(table.name):
+                try:
+                    done = self._commit(delivery, options, started)
+                except UnfitError:
+                    delivery = delivery.of_all_files()
+                    done = self._commit(delivery, read_options(table, delivery.to_read, self.cores), started)
         except Exception as error:
             self._fail(outcome, error, started, time.perf_counter() - clock)
             raise
+        counts = done.reconciliation if _one_by_one(delivery.files) else self._counts_together(table, done)
+        by = {o: sum(n for (_, outcome, _), n in counts.items() if outcome == o) for o in OUTCOMES}
         outcome.status, outcome.seconds = "built", time.perf_counter() - clock
-        outcome.rows_in = outcome.rows_given = done.rows()
-        outcome.rows_out, outcome.rows_quarantined = done.rows("written"), done.rows("quarantined")
-        outcome.rows_left_out = done.rows("left_out")
+        outcome.rows_in = outcome.rows_given = sum(by.values())
+        outcome.rows_out, outcome.rows_quarantined, outcome.rows_left_out = (by[o] for o in OUTCOMES)
+        changes, outcome.warnings = drift(self.lake, table, done, self.run_id)
+        outcome.note = "; ".join(filter(None, [delivery.note, *changes]))
         outcome.version, outcome.quarantine_version = done.version, done.quarantine_version
-        self._remember([*delivery.to_read, *delivery.touched], table, started)
+        self._remember([*delivery.to_read, *delivery.touched], delivery.gone, table, started)
         rows = [
             {"run_id": self.run_id, "node": table.name, "input": i, "outcome": o, "reason": r, "rows": n}
-            for (i, o, r), n in sorted(done.reconciliation.items())
+            for (i, o, r), n in sorted(counts.items())
         ]
         files = {f.name: f.sha256 for f in delivery.to_read[:100]}
         self.ledger.record_run(
@@ -124,6 +128,35 @@ class Ingestion:
         )
         self.listener(table.name, outcome)
         return outcome
+
+    def _commit(self, delivery: Delivery, options: dict[str, str] | None, started: datetime) -> Committed:
+        table, scope = delivery.table, self._scope(delivery)
+        if options is None:
+            return take_out(self.lake, table, scope)
+        return commit(
+            self.lake,
+            table,
+            self._read(delivery, options, started),
+            node=table.name,
+            run_id=self.run_id,
+            scope=scope,
+            default_from=RAW_FILES,
+            verify=delivery.check_unmoved,
+        )
+
+    def _counts_together(self, table: Table, done: Committed) -> Counts:
+        """What became of the rows of all files together: those that are stored, and those that never will be."""
+        counts: Counts = {(RAW_FILES, "written", ""): self.lake.row_count(table.name)}
+        refused = self.lake.read_arrow(table.quarantine, ["_rules"]) if self.lake.exists(table.quarantine) else None
+        for rules in refused.column("_rules").to_pylist() if refused else ():
+            key = (RAW_FILES, "quarantined", " ".join(rules))
+            counts[key] = counts.get(key, 0) + 1
+        for source in (self._last_counts(table), done.reconciliation):
+            for (_, outcome, reason), n in source.items():
+                if outcome == "left_out":
+                    key = (RAW_FILES, outcome, reason)
+                    counts[key] = counts.get(key, 0) + n
+        return {key: n for key, n in counts.items() if n}
 
     def _fail(self, outcome: Outcome, error: Exception, started: datetime, seconds: float) -> None:
         outcome.status, outcome.seconds = "failed", seconds
@@ -148,37 +181,31 @@ class Ingestion:
         }
         frame = frame.withColumns({**times, "_ingested_at": F.lit(now), "_batch_id": F.lit(self.run_id)})
         frame = self.forgotten.leave_out(frame, delivery.table)
-        return frame.withColumn(FROM, F.col("_source_file")) if len(delivery.to_read) <= ACCOUNTED_FILES else frame
+        return frame.withColumn(FROM, F.col(FILE)) if _one_by_one(delivery.files) else frame
 
     def _scope(self, delivery: Delivery) -> Scope:
-        """The rows of the files to be read: none on a first load, those of an earlier try or an older content else."""
-        others = set(self.ledger.files(delivery.table.name)) - {f.name for f in delivery.to_read}
-        if not others:
-            return Scope(ALL_ROWS, ALL_ROWS)
-        names = ", ".join(literal(f.name) for f in delivery.to_read)
-        return Scope(f"_source_file IN ({names})", f"_source_file IN ({names})")
+        """Rows of all files but those that stay: of an older content, of files that are gone, of a killed try."""
+        table = delivery.table
+        read = {f.name for f in delivery.to_read}
+        staying = {name for name in self._known(table) if name not in read and name not in delivery.gone}
+        if not staying:
+            return Scope()
 
-    def _remember(self, files: list[RawFile], table: Table, now: datetime) -> None:
-        records: list[dict[str, Any]] = [
-            {
-                "table": table.name,
-                "file": f.name,
-                "batch_id": self.run_id,
-                "size": f.size,
-                "modified_ns": f.mtime_ns,
-                "sha256": f.sha256,
-                "ingested_at": now,
-            }
-            for f in files
+        def part(name: str) -> Part:
+            there = self.lake.values(name, FILE) if self.lake.exists(name) else frozenset()
+            return Part(FILE, frozenset(there | read) - staying)
+
+        return Scope(part(table.name), part(table.quarantine))
+
+    def _remember(self, files: list[RawFile], gone: list[str], table: Table, now: datetime) -> None:
+        told: list[dict[str, Any]] = [
+            {"file": f.name, "size": f.size, "modified_ns": f.mtime_ns, "sha256": f.sha256} for f in files
         ]
-        self.ledger.record_files(records)
+        told += [{"file": name, "size": None, "modified_ns": None, "sha256": None} for name in gone]
+        self.ledger.record_files(
+            [{"table": table.name, "batch_id": self.run_id, "ingested_at": now, **record} for record in told]
+        )
 
 
-def _unmoved(file: RawFile, record: dict[str, Any]) -> bool:
-    return bool(file.size == record["size"] and file.mtime_ns == record["modified_ns"])
-
-
-def _some(names: Any, most: int = 3) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more
+def _one_by_one(files: list[RawFile]) -> bool:
+    return len(files) <= ACCOUNTED_FILES

@@ -3,99 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, MapType, StructType
+from pyspark.sql import DataFrame
 
-from lakehouse import lock, upkeep, withdrawn
-from lakehouse.audit import Audited
-from lakehouse.ddl import Column, delta_schema, stored_columns
+from lakehouse import changes, holdings, upkeep, withdrawn
+from lakehouse.ddl import Column, delta_schema
 from lakehouse.errors import ContractError
+from lakehouse.keeping import Keeping
+from lakehouse.part import ALL, Part, Value
 from lakehouse.state import State
-from lakehouse.swap import swap
-
-ALL_ROWS = "1 = 1"
-NESTED = (ArrayType, MapType, StructType)
-STAGING = "_staging"
+from lakehouse.swap import exchange, swap
 
 
-class Lake(Audited):
-    """Tables by name (`silver.stays`) in a folder `<root>/<layer>/<table>`.
+class Lake(Keeping):
+    """Reads and writes of tables by name (`silver.stays`), in a folder `<root>/<layer>/<table>`.
 
-    Metadata (versions, row counts, the small `ops` tables) is read and written by delta-rs without a session. `spark`
-    is a session, a function that starts one when it is first needed, or None for a lake that is only looked at.
+    Metadata (versions, row counts, the small `ops` tables) is read and written by delta-rs without a session.
     """
-
-    def __init__(self, root: Path, spark: SparkSession | Callable[[], SparkSession] | None = None) -> None:
-        super().__init__()
-        self.root = root.resolve()
-        self._spark = spark
-
-    @property
-    def spark(self) -> SparkSession:
-        if self._spark is None:
-            raise RuntimeError("this lake was opened without a Spark session")
-        if not isinstance(self._spark, SparkSession) and callable(self._spark):
-            self._spark = self._spark()
-        return self._spark
-
-    def location(self, name: str) -> Path:
-        layer, table = name.split(".")
-        return self.root / layer / table
-
-    def names(self) -> list[str]:
-        """Every table of the lake."""
-        return sorted(f"{log.parent.parent.name}.{log.parent.name}" for log in self.root.glob("*/*/_delta_log"))
-
-    def exists(self, name: str) -> bool:
-        return (self.location(name) / "_delta_log").is_dir()
-
-    def _delta(self, name: str, version: int | None = None) -> DeltaTable:
-        return DeltaTable(str(self.location(name)), version=version)
-
-    def version(self, name: str) -> int | None:
-        """The table's current version, or None where there is no such table."""
-        return self._delta(name).version() if self.exists(name) else None
-
-    def data_version(self, name: str, version: int | None = None) -> int | None:
-        """The version that brought the rows that the table has now (or had at `version`): compaction brings none, and
-        a restore those of an earlier version. None where there is no such table."""
-        if version is None:
-            version = self.version(name)
-        return None if version is None else upkeep.data_version(self.location(name), version)
-
-    def states(self) -> dict[str, State]:
-        """Identity and version of every table."""
-        tables = {name: self._delta(name) for name in self.names()}
-        return {name: State(str(table.metadata().id), table.version()) for name, table in tables.items()}
-
-    def table_id(self, name: str) -> str | None:
-        """Stays through all versions of a table; another one is a table that was made anew."""
-        return str(self._delta(name).metadata().id) if self.exists(name) else None
-
-    def row_count(self, name: str, partition: tuple[str, str] | None = None) -> int:
-        """Rows by the Delta log alone, of the whole table or of one partition (column, value)."""
-        if not self.exists(name):
-            return 0
-        files = pa.table(self._delta(name).get_add_actions(flatten=True)).to_pydict()
-        counts = files.get("num_records", [])
-        if partition:
-            values = files.get(f"partition.{partition[0]}", [])
-            counts = [n for n, value in zip(counts, values, strict=True) if value == partition[1]]
-        return int(sum(counts))
-
-    def size_bytes(self, name: str) -> int:
-        """Bytes of the files of the current version."""
-        return int(sum(pa.table(self._delta(name).get_add_actions(flatten=True)).column("size_bytes").to_pylist()))
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
         self.note(name, "read", version)
@@ -121,34 +50,65 @@ class Lake(Audited):
         schema = Schema.from_json(json.dumps(delta_schema(tuple(columns), nullable)))
         DeltaTable.create(str(self.location(name)), schema=schema, mode="ignore", partition_by=list(partition_by))
 
-    def replace(
-        self, name: str, frame: DataFrame, where: str = ALL_ROWS, partition: tuple[str, str] | None = None
-    ) -> None:
-        """Puts the frame's rows in place of those that fulfil `where`, in one commit; schema and comments stay.
-
-        `partition` (column, value) says that `where` are the rows of one partition.
-        """
+    def replace(self, name: str, frame: DataFrame | None, part: Part | None = None) -> None:
+        """Puts the frame's rows (none: no row) in place of the part's, or of all, in one commit; schema and comments
+        stay."""
         label = f"replace/{name}"
-        whole = where == ALL_ROWS
+        columns = self._delta(name).metadata().partition_columns
         try:
-            if partition:
-                self._write_files(frame.drop(partition[0]), label)
-            elif whole and not self._delta(name).metadata().partition_columns:
-                self._write_files(frame, label)
-            elif not whole and any(isinstance(field.dataType, NESTED) for field in frame.schema.fields):
-                # The embedded engine cannot replace a part of a table that has nested columns, only the whole of it.
-                stay = self.read(name).where(f"NOT coalesce(({where}), false)").select(*frame.columns)
-                self._write_files(frame, label)
-                self._write_files(stay, label, "append")
-            else:
-                writer = frame.write.format("delta").mode("overwrite")
-                writer = writer if whole else writer.option("replaceWhere", where)
-                writer.save(str(self.location(name)))
+            if part is None and columns:
+                assert frame is not None
+                frame.write.format("delta").mode("overwrite").save(str(self.location(name)))
                 return
-            swap(self.location(name), self._staging(label), partition)
+            self._staging(label).mkdir(parents=True, exist_ok=True)
+            if frame is not None:
+                self._write_files(frame.drop(*columns), label)
+            if part is None or (part.column is None and set(part.within) == set(columns)):
+                swap(self.location(name), self._staging(label), dict(part.within) if part else {})
+            else:
+                exchange(self.location(name), self._staging(label), part)
         finally:
             self.note(name, "write")
             self.unstage(label)
+
+    def count(self, name: str, part: Part, outside: Part | None = None) -> int:
+        """Rows of a part of a table; of those that are not in `outside`, where it is given."""
+        if not self.exists(name):
+            return 0
+        return holdings.count(self._delta(name), self.location(name), part, outside)
+
+    def values(self, name: str, column: str, version: int | None = None, part: Part = ALL) -> frozenset[Value]:
+        """Distinct values of a column in the files of a part, None among them where one is null."""
+        table, root = self._delta(name, version), self.location(name)
+        return frozenset().union(*(holdings.values_in(root / p, column) for p in holdings.files_of(table, root, part)))
+
+    def picked(self, name: str, part: Part, column: str) -> frozenset[Value]:
+        """Distinct values of a column in the rows of a part."""
+        return holdings.picked(self._delta(name), self.location(name), part, column)
+
+    def pairs(self, name: str, key: str, value: str, version: int | None = None) -> dict[str, str]:
+        """One column of a small table by another, at a version; ContractError where its files are gone."""
+        if version is not None and not self.is_whole(name, version):
+            raise ContractError(f"files of {name} version {version} are gone from the lake {self.root}.")
+        rows = self.read_arrow(name, [key, value], version)
+        return dict(zip(rows.column(key).to_pylist(), rows.column(value).to_pylist(), strict=True))
+
+    def read_part(self, name: str, part: Part, label: str, version: int | None = None) -> DataFrame:
+        """The rows of a part, copied where `unstage(label)` deletes them: few rows are found in few files once."""
+        table, root = self._delta(name, version), self.location(name)
+        self.note(name, "read", table.version())
+        rows = holdings.dataset(table, root, holdings.files_of(table, root, part))
+        self._staging(label).mkdir(parents=True, exist_ok=True)
+        holdings.write(rows, holdings.is_in(part, rows.schema), self._staging(label) / "part.parquet")
+        columns = self.columns(name, table.version())
+        return self._staged(label, ", ".join(f"`{c.name}` {c.type}" for c in columns))
+
+    def changed(self, name: str, column: str, before: int, after: int, within: Mapping[str, str]) -> frozenset[Value]:
+        """Values of a column in whose rows two versions differ; ContractError where files of either are gone."""
+        for version in (before, after):
+            if not self.is_whole(name, version):
+                raise ContractError(f"files of {name} version {version} are gone from the lake {self.root}.")
+        return changes.changed(self.location(name), column, before, after, within)
 
     def append(self, name: str, frame: DataFrame) -> None:
         frame.write.format("delta").mode("append").save(str(self.location(name)))
@@ -168,28 +128,6 @@ class Lake(Audited):
         """The table as SQL names it."""
         return f"delta.`{self.location(name)}`"
 
-    def stage(self, frame: DataFrame, label: str, schema: str | None = None) -> DataFrame:
-        """Evaluates the frame once into files that no reader of the lake sees, and gives them back as a frame.
-
-        `schema` is the frame's DDL where the caller knows it: to ask the engine of a wide frame takes seconds.
-        """
-        self._write_files(frame, label)
-        return self.spark.read.schema(schema or _ddl(frame)).parquet(str(self._staging(label)))
-
-    def _write_files(self, frame: DataFrame, label: str, mode: str = "overwrite") -> None:
-        frame.write.mode(mode).parquet(str(self._staging(label)))
-
-    def unstage(self, label: str) -> None:
-        path = self._staging(label)
-        shutil.rmtree(path, ignore_errors=True)
-        for folder in (path.parent, path.parent.parent):
-            with suppress(OSError):  # another table is still staged there
-                folder.rmdir()
-
-    def _staging(self, label: str) -> Path:
-        # Engines read brackets in a path as a glob pattern.
-        return self.root / STAGING / re.sub(r"[^\w./-]", "-", label)
-
     def append_records(self, name: str, columns: Sequence[Column], records: Sequence[dict[str, Any]]) -> None:
         """Appends a few plain records to a small table in one commit, without a Spark job."""
         if not records:
@@ -203,14 +141,6 @@ class Lake(Audited):
         """All rows of a small table; none where it does not exist."""
         return cast(list[dict[str, Any]], self.read_arrow(name).to_pylist()) if self.exists(name) else []
 
-    def restore(self, name: str, version: int) -> None:
-        """Makes an earlier version the current one again."""
-        try:
-            self._delta(name).restore(version)
-        except Exception as error:
-            raise ContractError(f"{name} could not be put back to version {version}: {error}") from error
-        self.note(name, "write")
-
     def dataset(self, name: str, state: State, without: State | None = None) -> pa.dataset.Dataset:
         """Rows of a table as it was in a state, without those in files that it has in the state `without` too.
 
@@ -223,27 +153,6 @@ class Lake(Audited):
         same = without is not None and without.id == state.id and upkeep.is_whole(path, without.version)
         return upkeep.dataset(path, state.version, without.version if without and same else None)
 
-    def is_whole(self, name: str, version: int) -> bool:
-        """Whether a version can still be read: a vacuum deletes the files of old ones."""
-        return upkeep.is_whole(self.location(name), version)
-
-    def unsound_files(self, name: str, version: int) -> list[str]:
-        """In words, each data file of a version that is not as the table's log has it."""
-        return upkeep.unsound_files(self._delta(name, version), self.location(name))
-
-    def columns(self, name: str, version: int) -> tuple[Column, ...]:
-        """The stored schema of a version; types as Spark's `simpleString()` writes them."""
-        return stored_columns(json.loads(self._delta(name, version).schema().to_json()))
-
-    def compact(self, name: str, cluster_by: Sequence[str] = ()) -> bool:
-        """Joins small files, ordered by `cluster_by`; says whether there was anything to do. No row changes."""
-        return upkeep.compact(self._delta(name), cluster_by)
-
-    def vacuum(self, name: str, retention_hours: float) -> int | None:
-        """Deletes data files that no version of the last hours needs; how many, or None where the engine keeps that to
-        itself."""
-        return upkeep.vacuum(self._delta(name), retention_hours)
-
     def delete(self, name: str, where: str) -> int:
         """Deletes the rows for which the SQL condition holds; how many. The history keeps them: see `erase_history`."""
         # A null condition would count as one that holds.
@@ -251,50 +160,8 @@ class Lake(Audited):
         self.note(name, "write")
         return int(deleted)
 
-    def erase_history(self, name: str) -> None:
-        """Leaves nothing of earlier versions, neither files nor what the log said of them; the rows stay."""
-        upkeep.erase_history(self._delta(name), self.location(name))
-
     def overwrite_records(self, name: str, records: Sequence[dict[str, Any]]) -> None:
         """Puts these records in place of all rows of a small table."""
         schema = pa.schema(self._delta(name).schema().to_arrow())
         write_deltalake(str(self.location(name)), pa.Table.from_pylist(list(records), schema), mode="overwrite")
         self.note(name, "write")
-
-    def withdraw(self, name: str, label: str) -> None:
-        """Takes the table away from readers; `recall` brings it back, until `forget_withdrawn` deletes it."""
-        self.note(name, "write")
-        withdrawn.withdraw(self.root, name, self.location(name), label)
-
-    def recall(self, name: str, table_id: str) -> None:
-        """Brings a withdrawn table back; ContractError where it is gone."""
-        withdrawn.recall(self.root, name, self.location(name), table_id)
-        self.note(name, "write")
-
-    def can_recall(self, name: str, table_id: str, version: int) -> bool:
-        """Whether that table was withdrawn and is still whole at that version."""
-        aside = withdrawn.find(self.root, name, table_id)
-        return aside is not None and upkeep.is_whole(aside, version)
-
-    def forget_withdrawn(self, retention_hours: float) -> int:
-        """Deletes what was withdrawn longer ago than that; how many tables."""
-        return withdrawn.forget(self.root, retention_hours)
-
-    def clear_staging(self) -> None:
-        """Deletes what killed runs had staged. For who has the lake to himself: a run at work stages there too."""
-        shutil.rmtree(self.root / STAGING, ignore_errors=True)
-
-    def exclusive(
-        self, holder: lock.Holder, wait_seconds: float, tell: Callable[[str], object]
-    ) -> AbstractContextManager[lock.Holder | None]:
-        """The lake to oneself, against all other writers: see `lock.exclusive`."""
-        return lock.exclusive(self.root, holder, wait_seconds, tell)
-
-    def writer(self) -> tuple[lock.Holder | None, bool]:
-        """Who writes to the lake and whether it is at work now: see `lock.look`."""
-        return lock.look(self.root)
-
-
-def _ddl(frame: DataFrame) -> str:
-    # As DDL, where an array may hold nulls: files say so even of a frame whose arrays cannot.
-    return ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in frame.schema.fields)

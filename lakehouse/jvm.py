@@ -1,5 +1,9 @@
-"""JVM Spark with Delta: started here with its own chatter kept off the screen, or joined where spark-submit did so."""
+"""JVM Spark with Delta: started here with its own chatter kept off the screen, or joined where spark-submit did so.
 
+A Spark Connect server elsewhere is joined by `remote.py`.
+"""
+
+import atexit
 import os
 import sys
 import tempfile
@@ -18,16 +22,26 @@ from lakehouse.settings import Settings
 IVY = Path.home() / ".ivy2.5.2"
 """Where Spark keeps jars that it fetched from Maven."""
 
-_CONF = {
-    "spark.app.name": "ehr-lakehouse",
+STATIC = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # To note the caller of each function of a thousand-column table takes longer than to build it.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+}
+"""What Spark must be started with; the rest can be set in a session."""
+
+SESSION = {
     # Delta's own type of time; the default, INT96, has no statistics and is read as nanoseconds by others.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # The log of a table here has a few hundred entries: more partitions of it are more tasks and no more speed.
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "4",
+}
+_CONF = {
+    "spark.app.name": "ehr-lakehouse",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    **STATIC,
+    **SESSION,
 }
 _LOCAL_CONF = {
     "spark.ui.enabled": "false",
@@ -40,10 +54,14 @@ _LOCAL_CONF = {
 
 def start(settings: Settings, conf: Mapping[str, str]) -> SparkSession:
     """A session with `conf`; ConfigError where there is no Java, or no Delta in the JVM that spark-submit started."""
+    # Hadoop has a umask of its own, and so has every executor.
+    owned = {"spark.hadoop.fs.permissions.umask-mode": "077"} if settings.private else {}
+    conf = {**_CONF, **owned, **conf}
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # spark-submit started this process: master and memory are its business
-        context = SparkContext.getOrCreate(SparkConf().setAll([*_CONF.items(), *conf.items()]))
+        context = SparkContext.getOrCreate(SparkConf().setAll(list(conf.items())))
         if not _knows_delta(context):
             raise ConfigError(f"spark-submit started Spark without Delta: add --packages {delta_package()}.")
+        atexit.register(context.stop)  # else executors are found missing while the JVM ends
     else:
         context = SparkContext._active_spark_context or _launch(settings, conf)
     context.setLogLevel("ERROR")
@@ -56,20 +74,23 @@ def delta_package() -> str:
     return f"io.delta:delta-spark_{spark}_2.13:{version('delta-spark')}"
 
 
+def delta_jars() -> dict[str, str]:
+    """The setting by which a JVM of this machine finds Delta.
+
+    Jars that an earlier start fetched spare this one asking Maven again, which takes seconds and a network.
+    """
+    jars = {jar.name: str(jar) for jar in (IVY / "jars").glob(f"io.delta_*-{version('delta-spark')}.jar")}
+    if delta_package().replace(":", "_", 1).replace(":", "-") + ".jar" in jars:
+        return {"spark.driver.extraClassPath": os.pathsep.join(jars.values())}
+    return {"spark.jars.packages": delta_package()}
+
+
 def _launch(settings: Settings, given: Mapping[str, str]) -> SparkContext:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-    conf = SparkConf().setAll([*_CONF.items(), *_LOCAL_CONF.items(), *given.items()])
+    conf = SparkConf().setAll([*_LOCAL_CONF.items(), *delta_jars().items(), *given.items()])
     conf.setMaster(f"local[{settings.cores}]")
     conf.set("spark.driver.memory", settings.driver_memory).set("spark.sql.shuffle.partitions", str(settings.cores))
-    if settings.private:  # Hadoop has a umask of its own
-        conf.set("spark.hadoop.fs.permissions.umask-mode", "077")
-    # Jars that an earlier start fetched spare this one asking Maven again, which takes seconds and a network.
-    jars = {jar.name: str(jar) for jar in (IVY / "jars").glob(f"io.delta_*-{version('delta-spark')}.jar")}
-    if delta_package().replace(":", "_", 1).replace(":", "-") + ".jar" in jars:
-        conf.set("spark.driver.extraClassPath", os.pathsep.join(jars.values()))
-    else:
-        conf.set("spark.jars.packages", delta_package())
     with tempfile.TemporaryFile() as said:
         try:
             gateway = launch_gateway(conf, {"stderr": said})

@@ -48,7 +48,8 @@ RUNS = Table(
 )
 FILES = Table(
     name="ops.files",
-    description="One row a raw file that was read, at each of its contents; the last row of a file is in force.",
+    description="One row a raw file that was read, at each of its contents, and one when it was gone; the last row "
+    "of a file is in force.",
     key=("table", "file", "batch_id"),
     mode="append",
     ddl="""
@@ -57,7 +58,7 @@ FILES = Table(
     batch_id STRING NOT NULL COMMENT 'batch that read it',
     size BIGINT COMMENT 'bytes',
     modified_ns BIGINT COMMENT 'modification time, ns: an unchanged one spares the hashing',
-    sha256 STRING COMMENT 'digest of the content',
+    sha256 STRING COMMENT 'digest of the content; null: the file is gone, its rows were taken out',
     ingested_at TIMESTAMP COMMENT 'UTC'
     """,
 )
@@ -102,13 +103,19 @@ class Outcome:
     note: str = ""
 
 
+Counts = dict[tuple[str, str, str], int]
+"""Input rows by input, outcome and reason."""
+
+
 class Ledger:
     """Reads and appends the `ops` tables; keeps what it read in memory for the length of a run."""
 
     def __init__(self, lake: Lake, engine: str) -> None:
         self._lake = lake
         self._engine = engine
-        self._last: dict[str, dict[str, Any]] | None = None
+        self._built: list[dict[str, Any]] | None = None
+        self._last: dict[str, dict[str, Any]] = {}
+        self._counts: dict[tuple[str, str], Counts] | None = None
         self._files: dict[str, dict[str, dict[str, Any]]] | None = None
         self._spans: list[Span] | None = None
 
@@ -122,11 +129,32 @@ class Ledger:
         """The records of `ops.runs` that are in force, in order."""
         return self.in_force(self._lake.records(RUNS.name), "started_at")
 
+    def _builds(self) -> list[dict[str, Any]]:
+        if self._built is None:
+            self._built = [r for r in self.runs() if r["status"] == "built"]
+            self._last = {r["node"]: r for r in self._built}
+        return self._built
+
     def last_built(self, node: str) -> dict[str, Any] | None:
         """The record of the last time that the node was built."""
-        if self._last is None:
-            self._last = {r["node"]: r for r in self.runs() if r["status"] == "built"}
+        self._builds()
         return self._last.get(node)
+
+    def written(self, table: str, column: str = "version") -> set[int]:
+        """Versions of a table (or by `quarantine_version` of its quarantine) that recorded builds left."""
+        return {r[column] for r in self._builds() if r["table"] == table and r[column] is not None}
+
+    def reconciled(self, node: str, run_id: str) -> Counts:
+        """Input rows of one build by (input, outcome, reason)."""
+        if self._counts is None:
+            self._counts = {}
+            self._count(self._lake.records(RECONCILIATION.name))
+        return dict(self._counts.get((node, run_id), {}))
+
+    def _count(self, records: list[dict[str, Any]]) -> None:
+        assert self._counts is not None
+        for r in records:
+            self._counts.setdefault((r["node"], r["run_id"]), {})[r["input"], r["outcome"], r["reason"]] = r["rows"]
 
     def record_run(
         self,
@@ -154,8 +182,11 @@ class Ledger:
         }
         self._lake.append_records(RECONCILIATION.name, RECONCILIATION.columns, reconciliation or [])
         self._lake.append_records(RUNS.name, RUNS.columns, [record])
-        if self._last is not None and outcome.status == "built":
+        if self._built is not None and outcome.status == "built":
+            self._built.append(record)
             self._last[outcome.node] = record
+        if self._counts is not None:
+            self._count(reconciliation or [])
 
     def files(self, table: str) -> dict[str, dict[str, Any]]:
         """The record in force of each file that fed a bronze table, by the file's name."""
@@ -168,6 +199,8 @@ class Ledger:
         assert self._files is not None
         for record in records:
             self._files.setdefault(record["table"], {})[record["file"]] = record
+            if record["sha256"] is None:
+                del self._files[record["table"]][record["file"]]
 
     def record_files(self, records: list[dict[str, Any]]) -> None:
         if self._files is not None:

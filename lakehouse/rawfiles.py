@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lakehouse.csv_source import check_header
 from lakehouse.errors import RawDataError
+from lakehouse.headers import check_header
 from lakehouse.table import Raw, Rule, Table
 
 LINEAGE = """
@@ -24,7 +25,10 @@ LINEAGE = """
 _LINEAGE_NAMES = {"_source_file", "_source_row", "_extra", "_ingested_at", "_batch_id"}
 
 PARSED = Rule("parsed", "_raw IS NULL")
-"""Every bronze table's rule: a row that did not parse goes to quarantine with its text."""
+"""Every bronze table's rule: a row that did not parse goes to quarantine with its text. A cell that is not of its
+column's type is named by a further rule, such as `value_is_double`."""
+KNOWN = Rule("known_columns", "_extra IS NULL", "warn")
+"""Every bronze table's rule: cells of a column that the contract does not know are kept in `_extra`, and reported."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,17 @@ class RawFile:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of its bytes, read when first asked for."""
+        """Hash of its bytes, read when first asked for; RawDataError where they are no longer those that were found."""
         with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.check_unmoved()
+        return digest
+
+    def check_unmoved(self) -> None:
+        """RawDataError where the file changed since it was found: it may have been read half old and half new."""
+        state = self.path.stat()
+        if (state.st_size, state.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise RawDataError(f"{self.name} changed while it was read: run again when it has come whole.")
 
 
 class Inventory:
@@ -56,6 +68,8 @@ class Inventory:
         except OSError as error:
             raise RawDataError(f"the raw folder {raw} cannot be listed: {error.strerror}.") from error
         self.names = sorted(self._walk())
+        self.copies: dict[str, dict[str, str]] = {}
+        """By table, files that are in the place of another and have its content, with the name of that one."""
 
     def _walk(self) -> Iterable[str]:
         seen: set[str] = set()
@@ -69,12 +83,22 @@ class Inventory:
             yield from ((here / name).as_posix() for name in files if not name.startswith("."))
 
     def find(self, table: Table) -> list[RawFile]:
-        """Files of one table in order of name; RawDataError where two of them hold the same part of it."""
+        """Files of one table in order of name; RawDataError where two of them hold the same part of it, unless they
+        are the same: then the first stands."""
         if table.raw is None:
             return []
-        found = [(name, match) for name in self.names if (match := _match(table.raw, name))]
-        _refuse_copies(table, [(name, *_place(match)) for name, match in found])
-        return [self._file(name) for name, _ in found]
+        matches = {name: match for name in self.names if (match := _match(table.raw, name))}
+        files, by_part = [], dict[str, RawFile]()
+        places = {name: _place(match) for name, match in matches.items()}
+        for name, (_, part) in places.items():
+            file = self._file(name)
+            first = by_part.setdefault(part, file)
+            if first is not file and first.size == file.size and first.sha256 == file.sha256:
+                self.copies.setdefault(table.name, {})[name] = first.name
+            else:
+                files.append(file)
+        _refuse_copies(table, [(file.name, *places[file.name]) for file in files])
+        return files
 
     def _file(self, name: str) -> RawFile:
         path = self.raw / name
@@ -82,6 +106,8 @@ class Inventory:
             state = path.stat()
         except OSError as error:
             raise RawDataError(f"{name} cannot be read: {error.strerror}.") from error
+        if not stat.S_ISREG(state.st_mode):
+            raise RawDataError(f"{name} cannot be read: it is a pipe or a device and no file.")
         return RawFile(path.absolute(), name, state.st_size, state.st_mtime_ns)
 
     def recognise(self, tables: Iterable[Table]) -> dict[str, list[RawFile]]:
@@ -155,7 +181,8 @@ def read_options(table: Table, files: Sequence[RawFile], partitions: int) -> dic
     if raw.reader == "ehr_csv":
         told = {column for column, _ in raw.path_columns}
         for file in files:
-            check_header(file.path, file.name, [c for c in columns if c[0] not in told], raw.absent_ok)
+            wanted = [column for column in columns if column[0] not in told]
+            check_header(file.path, file.name, table.name, wanted, raw.absent_ok)
     return {
         "files": json.dumps([{"path": str(file.path), "name": file.name} for file in files]),
         "columns": json.dumps(columns),

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
 from lakehouse.errors import ContractError
-from lakehouse.table import ACCOUNTING, LEFT_OUT, ROWS, Rule, Table
+from lakehouse.table import ACCOUNTING, LEFT_OUT, MISREAD, ROWS, Rule, Table
 
 BROKEN = "_broken"
 DUPLICATE_KEY = "duplicate_key"
@@ -34,8 +34,8 @@ def check_columns(frame: DataFrame, table: Table) -> None:
 
 def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
     """The contract's columns, the accounting columns (those that the function did not give are filled in),
-    `_broken ARRAY<STRING>` (error rules broken, empty for good and left-out rows), and one BOOLEAN a `warn` or
-    `fail` rule. Helper columns end here: nothing after the rules reads them."""
+    `_broken ARRAY<STRING>` (error rules broken and those that a reader named in `_misread`; empty for good and left-out
+    rows), and one BOOLEAN a `warn` or `fail` rule. Helper columns end here: nothing after the rules reads them."""
     given = set(frame.columns)
     left_out = F.col(LEFT_OUT).cast("string") if LEFT_OUT in given else F.lit(None).cast("string")
     counted = left_out.isNull()
@@ -45,7 +45,10 @@ def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
         window = Window.partitionBy(*table.key, counted)
         errors.append(F.when(key_is_whole & (F.count(F.lit(1)).over(window) > 1), F.lit(DUPLICATE_KEY)))
     none = F.array().cast("array<string>")
-    broken = F.when(counted, F.array_compact(F.array(*errors))).otherwise(none) if errors else none
+    named = F.array_compact(F.array(*errors)) if errors else none
+    if MISREAD in given:
+        named = F.concat(named, F.coalesce(F.split(MISREAD, " "), none))
+    broken = F.when(counted, named).otherwise(none)
     # One projection: on a wide frame every further one costs an engine another second of planning.
     return frame.select(
         *table.column_names,

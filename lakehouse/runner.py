@@ -1,24 +1,24 @@
 """Builds tables in the order of their inputs, skips what is up to date, records what became of every row."""
 
+import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
+from lakehouse.building import Building
 from lakehouse.code import digest_of
-from lakehouse.commit import Committed, Scope, commit
+from lakehouse.commit import Committed, UnfitError
 from lakehouse.dates import DateShift
+from lakehouse.deadline import Deadline
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
+from lakehouse.increment import Increment, Increments, within
 from lakehouse.io import Lake
-from lakehouse.ledger import Ledger, Outcome
+from lakehouse.ledger import Counts, Ledger, Outcome
 from lakehouse.pseudonyms import Identifier
-from lakehouse.reference import dictionary_frame, dictionary_version
-from lakehouse.registry import CONF_PREFIX, Node, Registry, parameters
-from lakehouse.table import MAPPED, Rule
+from lakehouse.reference import dictionary_version
+from lakehouse.registry import CONF_PREFIX, Node, Registry
 from lakehouse.tasks import Task, load_task
 
 Listener = Callable[[str, Outcome | None], None]
@@ -37,6 +37,11 @@ class Runner:
     listener: Listener = lambda _node, _outcome: None
     load: Callable[[str], Task] = load_task
     shift: DateShift = field(default_factory=DateShift)
+    deadline: Deadline = field(default_factory=Deadline)
+
+    def __post_init__(self) -> None:
+        self._building = Building(self.lake, self.registry, self.identify, self.shift, self.run_id)
+        self._increments = Increments(self.lake, self.registry.tables, self.ledger, self.identify)
 
     def run(self, nodes: Iterable[Node]) -> list[Outcome]:
         """Outcomes in order. A missing input is refused before anything runs; the first failure is recorded and
@@ -75,7 +80,8 @@ class Runner:
             return outcome
         record: dict[str, Any] = {"code": node.code, "fingerprint": fingerprint, "input_versions": versions}
         try:
-            done = self._build(node, task, lambda done: self._account(node, outcome, done, versions))
+            with self.deadline(node.name):
+                counts = self._bring_up_to_date(node, task, versions, outcome, last)
         except Exception as error:
             outcome.status, outcome.seconds = "failed", time.perf_counter() - clock
             sentence = one_sentence(error)
@@ -84,11 +90,10 @@ class Runner:
                 raise
             raise ContractError(f"{node.name} failed: {sentence}") from error
         outcome.status, outcome.seconds = "built", time.perf_counter() - clock
-        outcome.version, outcome.quarantine_version = done.version, done.quarantine_version
         record["fingerprint"] = self._fingerprint(node, versions, task)  # of a new table, now that it has an identity
         rows = [
             {"run_id": self.run_id, "node": node.name, "input": i, "outcome": o, "reason": r, "rows": n}
-            for (i, o, r), n in sorted(done.reconciliation.items())
+            for (i, o, r), n in sorted(counts.items())
         ]
         self.ledger.record_run(self.run_id, outcome, started, **record, reconciliation=rows)
         self.listener(node.name, outcome)
@@ -109,21 +114,15 @@ class Runner:
     def _is_raw(self, name: str) -> bool:
         return name in self.registry.tables and self.registry.tables[name].raw is not None
 
-    def _reads_part(self, node: Node, name: str) -> bool:
-        """Whether the node is one source's part and reads of this input, which is kept by source too, the same part.
-
-        Nothing of one source refers to another's rows, so what another source brings leaves this part up to date.
-        """
-        table = self.registry.tables.get(name)
-        return node.source is not None and table is not None and "source" in table.partition_by
-
     def _versions(self, node: Node) -> dict[str, Any]:
         return {name: self._version(node, name) for name in node.inputs}
 
     def _version(self, node: Node, name: str) -> Any:
         if name.startswith(CONF_PREFIX):
             return dictionary_version(name, node.source)
-        part = self.ledger.last_built(f"{name}[{node.source}]") if self._reads_part(node, name) else None
+        part = (
+            self.ledger.last_built(f"{name}[{node.source}]") if within(node, self.registry.tables.get(name)) else None
+        )
         return part["version"] if part else self.lake.data_version(name)
 
     def _fingerprint(self, node: Node, versions: dict[str, Any], task: Task | None) -> str:
@@ -139,44 +138,83 @@ class Runner:
         ]
         return digest_of(parts)
 
-    def _build(self, node: Node, task: Task | None, verify: Callable[[Committed], None]) -> Committed:
-        def frame(name: str) -> DataFrame:
-            if name.startswith(CONF_PREFIX):
-                return dictionary_frame(self.lake.spark, name, node.source)
-            # Not the version that brought the rows: once compacted, that one's files may be gone.
-            rows = self.lake.read(name, self.lake.version(name))
-            return rows.where(F.col("source") == F.lit(node.source)) if self._reads_part(node, name) else rows
+    def _bring_up_to_date(
+        self, node: Node, task: Task | None, versions: dict[str, Any], outcome: Outcome, last: dict[str, Any] | None
+    ) -> Counts:
+        """Builds the node for the patients whose rows changed, or whole; fills the outcome, gives the whole table's
+        accounts."""
+        try:
+            return self._build_increment(node, task, versions, outcome, self._increment(node, task, versions, last))
+        except UnfitError:
+            done = self._building.build(node, task, None, lambda done: self._account(node, outcome, done, versions))
+        outcome.version, outcome.quarantine_version = done.version, done.quarantine_version
+        return done.reconciliation
 
-        def call(function: Callable[..., DataFrame], frames: dict[str, DataFrame]) -> DataFrame:
-            given = {**frames, "task": task, "identify": self.identify}
-            return function(**{name: given[name] for name in parameters(function)})
+    def _increment(
+        self, node: Node, task: Task | None, versions: dict[str, Any], last: dict[str, Any] | None
+    ) -> Increment:
+        """UnfitError unless nothing but rows of some patients changed since the last build."""
+        before = json.loads(last["input_versions"]) if last else {}
+        if last is None or not set(node.table_inputs) <= before.keys():
+            raise UnfitError(f"{node.name} was not built before.")
+        then = {**versions, **{name: before[name] for name in node.table_inputs}}
+        if last["fingerprint"] != self._fingerprint(node, then, task):
+            raise UnfitError(f"{node.name} was built by other code, or with another dictionary, task or key.")
+        return self._increments.plan(node, last, versions)
 
-        frames = {name.rsplit(".", 1)[-1]: frame(name) for name in node.table.inputs if name != MAPPED}
-        table, scope = node.table, Scope()
-        if node.mapping:
-            inputs = {name.rsplit(".", 1)[-1]: frame(name) for name in node.mapping.inputs}
-            frames[MAPPED] = self.shift(call(node.mapping.function, inputs), frames.get("stays"))
-            source = node.mapping.source
-            scope = Scope(f"source = '{source}'", f"_node = '{node.name}'", ("source", source))
-            # Not every engine refuses rows outside the partition that is replaced.
-            its_own = Rule("of_its_source", f"source = '{source}'", "fail")
-            table = replace(table, rules=(*table.rules, its_own))
-        default_from = node.consumes[0] if len(node.consumes) == 1 else node.name
-        return commit(
-            self.lake, table, call(node.build, frames),
-            node=node.name, run_id=self.run_id, scope=scope, default_from=default_from, verify=verify,
-        )  # fmt: skip
+    def _build_increment(
+        self, node: Node, task: Task | None, versions: dict[str, Any], outcome: Outcome, increment: Increment
+    ) -> Counts:
+        nothing = Committed([], {})
+        counted: Counts = {}
 
-    def _account(self, node: Node, outcome: Outcome, done: Committed, versions: dict[str, Any]) -> None:
-        """Fills the outcome's counts; ContractError where an input's rows do not add up."""
-        outcome.rows_given, outcome.rows_out = done.rows(), done.rows("written")
-        outcome.rows_quarantined, outcome.rows_left_out = done.rows("quarantined"), done.rows("left_out")
-        outcome.warnings = done.warnings
+        def verify(done: Committed) -> None:
+            old = self._building.count_before(node, task, increment) if increment.before else nothing
+            scope = increment.scope
+            for name, part, n in (
+                (node.table.name, scope.table, old.rows("written")),
+                (node.table.quarantine, scope.quarantine, old.rows("quarantined")),
+            ):
+                if part and self.lake.count(name, part) != n:
+                    raise UnfitError(f"{name} has other rows of these patients than it should.")
+            self._account(node, outcome, done, versions, increment, old)
+            counted.update(increment.reconciliation(old, done))
+
+        if not increment.patients:
+            verify(nothing)
+            outcome.version, outcome.quarantine_version = (increment.last[v] for v in ("version", "quarantine_version"))
+            return counted
+        done = self._building.build(node, task, increment, verify)
+        outcome.version, outcome.quarantine_version = done.version, done.quarantine_version
+        outcome.note = f"rows of {len(increment.patients):,} patients anew"
+        return counted
+
+    def _account(
+        self,
+        node: Node,
+        outcome: Outcome,
+        done: Committed,
+        versions: dict[str, Any],
+        increment: Increment | None = None,
+        old: Committed | None = None,
+    ) -> None:
+        """Fills the outcome's counts, those of the whole table; ContractError where an input's rows do not add up."""
+
+        def rows(column: str, *outcomes: str) -> int:
+            n = done.rows(*outcomes)
+            return increment.carried(column, old.rows(*outcomes), n) if increment and old else n
+
+        outcome.rows_given, outcome.rows_out = rows("rows_given"), rows("rows_out", "written")
+        outcome.rows_quarantined = rows("rows_quarantined", "quarantined")
+        outcome.rows_left_out = rows("rows_left_out", "left_out")
+        counts, outcome.warnings = done.reconciliation, done.warnings
+        if increment and old:
+            counts, outcome.warnings = increment.reconciliation(old, done), increment.warnings(old, done)
+        outcome.rows_in = 0
         for name in node.consumes:
             there = self.lake.row_count(name)
-            found = sum(n for (source, _, _), n in done.reconciliation.items() if source == name)
+            found = sum(n for (source, _, _), n in counts.items() if source == name)
             outcome.rows_in += there
             if there != found:
-                raise ContractError(
-                    f"{node.name} accounts for {found} of the {there} rows of {name} (version {versions[name]})."
-                )
+                sentence = f"{node.name} accounts for {found} of the {there} rows of {name} (version {versions[name]})."
+                raise UnfitError(sentence) if increment else ContractError(sentence)

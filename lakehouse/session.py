@@ -1,7 +1,8 @@
 """One Spark session for one of three engines; with `jvm.py` and `io.py` the only place that knows which.
 
 `sail` is embedded (Spark Connect served in this process, no Java); `spark` is JVM Spark with Delta; `databricks` is
-the session that a Databricks job or notebook already has. Layer code cannot tell them apart.
+the session that a Databricks job or notebook already has. Each can run elsewhere, behind the Spark Connect server that
+the setting `remote` names. Layer code cannot tell them apart.
 """
 
 import atexit
@@ -13,13 +14,20 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 
-_ZONE = "spark.sql.session.timeZone"
+_UTC = {"spark.sql.session.timeZone": "UTC"}  # what serverless Spark takes, which takes few other settings
 # To note the caller of each function of a thousand-column table takes longer than to build it.
-_CONF = {_ZONE: "UTC", "spark.python.sql.dataFrameDebugging.enabled": "false"}
+_CONF = {**_UTC, "spark.python.sql.dataFrameDebugging.enabled": "false"}
+
+IDLE_SECONDS = 30 * 24 * 3600
+"""How long the embedded engine keeps a session that nobody uses: longer than any training."""
+POOL_BYTES = 3 * 2**30
+"""What the embedded engine's aggregates, joins and sorts hold in memory before they go to the disk."""
 
 
 def open_session(settings: Settings) -> SparkSession:
     """The session of the engine in force; ConfigError says what the engine lacks."""
+    if settings.remote:
+        return _elsewhere(settings.engine, settings.remote.get_secret_value())
     match settings.engine:
         case "sail":
             return _sail()
@@ -29,6 +37,16 @@ def open_session(settings: Settings) -> SparkSession:
             return jvm.start(settings, _CONF)
         case _:
             return _given()
+
+
+def _elsewhere(engine: str, address: str) -> SparkSession:
+    from lakehouse.remote import join  # noqa: PLC0415
+
+    if engine == "spark":
+        from lakehouse import jvm  # noqa: PLC0415
+
+        return join(address, {**jvm.SESSION, **_UTC}, delta=True)
+    return join(address, _CONF if engine == "sail" else _UTC)
 
 
 def _given() -> SparkSession:
@@ -41,20 +59,28 @@ def _given() -> SparkSession:
         raise ConfigError(
             "engine databricks needs the session that a Databricks job or notebook gives; none is active."
         )
-    session.conf.set(_ZONE, _CONF[_ZONE])  # serverless Spark takes few other settings
+    for key, value in _UTC.items():
+        session.conf.set(key, value)
     return session
 
 
 @cache
 def _sail() -> SparkSession:
     os.environ.setdefault("RUST_LOG", "error")
+    # The engine ends an idle session after twenty minutes: a training between two tables takes longer.
+    os.environ.setdefault("SAIL_SPARK__SESSION_TIMEOUT_SECS", str(IDLE_SECONDS))
+    # Four times as many rows at a time as by default: a tenth less CPU on tables of millions of rows.
+    os.environ.setdefault("SAIL_EXECUTION__BATCH_SIZE", "32768")
+    # Aggregates and sorts beyond this go to the disk in parts. Without a bound, memory grows with the number of rows.
+    os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__TYPE", "greedy")
+    os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE", str(POOL_BYTES))
     from pysail.spark import SparkConnectServer  # noqa: PLC0415
+
+    from lakehouse.remote import join  # noqa: PLC0415
 
     server = SparkConnectServer(port=0)
     server.start(background=True)
     atexit.register(server.stop)
     host, port = server.listening_address
-    session: SparkSession = SparkSession.builder.remote(f"sc://{host}:{port}").getOrCreate()
-    for key, value in _CONF.items():
-        session.conf.set(key, value)
-    return session
+    os.environ.setdefault("no_grpc_proxy", host)  # a hospital's proxy knows nothing of this machine's own addresses
+    return join(f"sc://{host}:{port}", _CONF)

@@ -25,6 +25,10 @@ class Settings(BaseSettings):
 
     env: Literal["local", "dev", "staging", "prod"] = Field("local", description="which conf/<env>.yml applies")
     engine: Literal["sail", "spark", "databricks"] = Field("sail", description="which engine runs the tables")
+    remote: SecretStr | None = Field(
+        None,
+        description="Spark Connect server that runs the engine, sc://host:port; default: one of this machine's own",
+    )
     lake: Path = Field(Path("lake"), description="folder of the local lake")
     private: bool = Field(True, description="files of a local lake are for nobody but their owner (umask 077)")
     raw: Path = Field(Path("raw"), description="folder that holds the raw files")
@@ -33,6 +37,9 @@ class Settings(BaseSettings):
     name_prefix: str = Field("", description="what names of schemas and models begin with (Databricks)")
     secret_scope: str | None = Field(None, description="Databricks secret scope that holds pseudonym_key")
     lock_wait_seconds: float = Field(600, ge=0, description="how long a run waits for another that writes to the lake")
+    deadline_seconds: float = Field(
+        14400, ge=0, description="how long one table may take before the run gives up on it; 0: as long as it likes"
+    )
     retention_hours: int = Field(
         168, ge=0, description="how far back `ehr restore`, `ehr diff` and `ehr sql --as-of` reach at least"
     )
@@ -54,6 +61,9 @@ class Settings(BaseSettings):
     train_seconds: int | None = Field(
         None, ge=1, description="time limit of the hyperparameter search; default: the task's"
     )
+    train_engine: Literal["local", "spark"] = Field(
+        "local", description="who trains the models: this machine, or the executors of engine spark or databricks"
+    )
     seed: int = Field(7, description="seed of everything that draws")
     user: str | None = Field(None, description="who is recorded as deciding on models; default: the system's user")
     debug: bool = Field(False, description="show the stack trace behind an error")
@@ -70,6 +80,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"shift_dates_weeks needs {PREFIX}PSEUDONYM_KEY, which says how far each patient's dates go"
             )
+        if self.remote and not self.remote.get_secret_value().startswith("sc://"):
+            raise ValueError("remote must be the address of a Spark Connect server, sc://host:port")
         if self.engine == "databricks" and not (self.catalog and self.volume):
             raise ValueError("engine databricks needs both settings catalog and volume")
         return self

@@ -33,6 +33,8 @@ FROM = "_from"
 """Accounting column: the consumed input this row comes from, or a name such as `derived` for rows made here."""
 RAW_TEXT = "_raw"
 """Text of an input row that could not be parsed; kept in quarantine."""
+MISREAD = "_misread"
+"""Names of the rules that cells of a raw row break by not being of their column's type, a blank between two."""
 ACCOUNTING = (LEFT_OUT, ROWS, MERGED_AS, FROM, RAW_TEXT)
 
 
@@ -80,6 +82,9 @@ class Table:
 
     `key_check` is off where the function groups by the key, so that the check would only repeat the shuffle.
     `consumes` names the inputs whose every row must be accounted for: written, quarantined, merged or left out.
+    `by` promises that a row depends on the rows of one patient alone, and names the column that tells of whom:
+    `patient_id`, or `stay_id`, whose patient an input that is keyed by stays knows. Such a table is built anew for the
+    patients whose rows changed. What is fitted on many patients is a table of its own, without patients.
     `task` names the file in `conf/tasks` that is handed to the function as `task`.
     """
 
@@ -93,6 +98,7 @@ class Table:
     cluster_by: tuple[str, ...] = ()
     key_check: bool = True
     consumes: tuple[str, ...] = ()
+    by: str | None = None
     task: str | None = None
     raw: Raw | None = None
     description: str = ""
@@ -107,6 +113,7 @@ class Table:
             ("key", self.key),
             ("partition_by", self.partition_by),
             ("cluster_by", self.cluster_by),
+            ("by", (self.by,) if self.by else ()),
         ):
             if unknown := [name for name in used if name not in names]:
                 raise ValueError(f"{self.name}: {what} names {unknown}, which the schema lacks")

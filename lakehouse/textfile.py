@@ -2,6 +2,7 @@
 
 import csv
 from codecs import getincrementaldecoder
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -10,13 +11,37 @@ from lakehouse.errors import RawDataError
 READ_BYTES = 6 << 20
 """Bytes that a parser may ask for at once."""
 _KEPT_BYTES = 1 << 20
+MOST_EXPANSION = 100
+"""Times its own size that a gzipped file may unpack to. Published tables reach 15; a bomb, 1,000."""
+_SMALL_BYTES = 16 << 20
+"""What any gzipped file may unpack to, however small it is."""
+
+
+class Unpacked:
+    """Bytes of a raw file as a stream, unpacked where it is gzipped. OSError where it unpacks to more than is sane:
+    a few hundred kilobytes must not fill a disk."""
+
+    def __init__(self, path: str, gzipped: bool) -> None:
+        self._stream = pa.input_stream(path, compression="gzip" if gzipped else None)
+        self._left = max(_SMALL_BYTES, MOST_EXPANSION * Path(path).stat().st_size) if gzipped else None
+
+    def read(self, size: int) -> bytes:
+        chunk: bytes = self._stream.read(size)
+        if self._left is not None:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise OSError(f"unpacks to more than {MOST_EXPANSION} times its size")
+        return chunk
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class TextFile:
     """Bytes of a file as valid UTF-8: an invalid byte is replaced, since one unit sign must not stop a table."""
 
     def __init__(self, path: str) -> None:
-        self._stream = pa.input_stream(path, compression="gzip" if path.lower().endswith(".gz") else None)
+        self._stream = Unpacked(path, gzipped=path.lower().endswith(".gz"))
         self._decoder = getincrementaldecoder("utf-8")(errors="replace")
         self._ahead = b""
         self._tail = b""
@@ -72,6 +97,10 @@ class readable:  # noqa: N801 - reads as a statement
             said = "is not a gzip file, though its name says so"
         elif "Truncated compressed stream" in reason or "inflate" in reason:
             said = f"is a truncated or damaged gzip file ({reason})"
+        elif "unpacks to more" in reason:
+            said = f"{reason}, as no published file does"
+        elif "new-line character" in reason:
+            said = "has a carriage return within its header: lines must end with LF or CRLF"
         elif "straddling" in reason:
             said = "has a row of more than 2 MB: a quotation mark is not closed"
         else:

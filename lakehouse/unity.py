@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from lakehouse.changes import STAMPS
 from lakehouse.code import LAYERS
 from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
-from lakehouse.io import ALL_ROWS, STAGING, Lake
-from lakehouse.lock import Holder
+from lakehouse.io import Lake
+from lakehouse.lock import Door, Holder
+from lakehouse.part import ALL, Part, Value
+from lakehouse.staging import STAGING
 from lakehouse.state import State
 from lakehouse.upkeep import newest_of_rows
 
@@ -108,15 +111,31 @@ class UnityLake(Lake):
         partitioned = f" PARTITIONED BY ({', '.join(partition_by)})" if partition_by else ""
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.qualified(name)} ({ddl}) USING delta{partitioned}")
 
-    def replace(
-        self,
-        name: str,
-        frame: DataFrame,
-        where: str = ALL_ROWS,
-        partition: tuple[str, str] | None = None,  # noqa: ARG002 - `where` says it all
-    ) -> None:
-        frame.write.format("delta").mode("overwrite").option("replaceWhere", where).saveAsTable(self.qualified(name))
+    def replace(self, name: str, frame: DataFrame | None, part: Part | None = None) -> None:
+        rows = self.read(name).limit(0) if frame is None else frame
+        where = (part or ALL).sql()
+        rows.write.format("delta").mode("overwrite").option("replaceWhere", where).saveAsTable(self.qualified(name))
         self.note(name, "write")
+
+    def count(self, name: str, part: Part, outside: Part | None = None) -> int:
+        if not self.exists(name):
+            return 0
+        rows = self.read(name).where(part.sql())
+        return rows.where(f"NOT coalesce(({outside.sql()}), false)").count() if outside else rows.count()
+
+    def values(self, name: str, column: str, version: int | None = None, part: Part = ALL) -> frozenset[Value]:
+        return _first(self.read(name, version).where(part.sql()).select(column).distinct())
+
+    def picked(self, name: str, part: Part, column: str) -> frozenset[Value]:
+        return self.values(name, column, None, part)
+
+    def read_part(self, name: str, part: Part, label: str, version: int | None = None) -> DataFrame:  # noqa: ARG002
+        return self.read(name, version).where(part.sql())
+
+    def changed(self, name: str, column: str, before: int, after: int, within: Mapping[str, str]) -> frozenset[Value]:
+        sides = [self.read(name, version).where(Part(within=within).sql()).drop(*STAMPS) for version in (before, after)]
+        gone, come = sides[0].exceptAll(sides[1]), sides[1].exceptAll(sides[0])
+        return _first(gone.select(column).unionByName(come.select(column)).distinct())
 
     def append(self, name: str, frame: DataFrame) -> None:
         frame.write.format("delta").mode("append").saveAsTable(self.qualified(name))
@@ -206,12 +225,18 @@ class UnityLake(Lake):
         holder: Holder,  # noqa: ARG002
         wait_seconds: float,  # noqa: ARG002
         tell: Callable[[str], object],  # noqa: ARG002
-    ) -> AbstractContextManager[Holder | None]:
+        admit: Callable[[], object],
+    ) -> AbstractContextManager[Door]:
         # No file system here has locks: the job that runs the verbs allows one run at a time (max_concurrent_runs).
-        return nullcontext()
+        admit()
+        return nullcontext(Door())
 
     def writer(self) -> tuple[Holder | None, bool]:
         return None, False
+
+
+def _first(rows: DataFrame) -> frozenset[Value]:
+    return frozenset(row[0] for row in rows.collect())
 
 
 def _definition(column: Column, nullable: bool) -> str:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+from lakehouse import holdings
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -75,13 +76,9 @@ def stored_files(table: DeltaTable) -> dict[str, tuple[int, int | None]]:
 
 def dataset(root: Path, version: int, without: int | None) -> ds.Dataset:
     """The rows of a version; without the files that version `without` has too, whose rows are the same."""
-    import pyarrow.dataset as ds  # noqa: PLC0415  (it brings pandas, which `ehr sql` does without)
-
-    files = SubTreeFileSystem(str(root), LocalFileSystem())
-    whole = DeltaTable(str(root), version=version).to_pyarrow_dataset(filesystem=files)
+    table = DeltaTable(str(root), version=version)
     known = stored_files(DeltaTable(str(root), version=without)) if without is not None else {}
-    parts = [part for part in whole.get_fragments() if part.path not in known]
-    return ds.FileSystemDataset(parts, whole.schema, whole.format, files)
+    return holdings.dataset(table, root, stored_files(table).keys() - known.keys())
 
 
 def is_whole(root: Path, version: int) -> bool:

@@ -33,6 +33,7 @@ TABLE = Table(
     key=("admission_id",),
     inputs=(MAPPED, "silver.patients"),
     partition_by=("source",),
+    by="patient_id",
     rules=(
         Rule("known_patient", "_known_patient_id"),
         Rule("discharged_after_admitted", "discharged_at >= admitted_at"),

@@ -16,12 +16,46 @@ def add_reason(condition: Column, reason: str) -> Column:
     return F.coalesce(F.col("_left_out"), F.when(condition, F.lit(reason)))
 
 
-def correct(measured: DataFrame, corrections: DataFrame, concepts: DataFrame) -> DataFrame:
+def clean(measured: DataFrame, corrections: DataFrame, concepts: DataFrame) -> DataFrame:
+    """Measured rows with `value` and `correction` as the dictionary has them, `_left_out` where a correction leaves the
+    row out, and `impossible BOOLEAN`.
+
+    Needs `source`, `concept_id`, `value`, `correction`, `_left_out`.
+    """
+    rules = _rules(corrections, concepts)
+    ranged = measured.join(
+        F.broadcast(_ranges(concepts, rules)), F.col("concept_id") == F.col("_ranged_id"), how="left"
+    )
+    return _cap(_correct(ranged, rules)).drop(
+        "_ranged_id", "possible_low", "possible_high", "plausible_low", "plausible_high", "_ruled"
+    )
+
+
+def _ranges(concepts: DataFrame, rules: DataFrame) -> DataFrame:
+    """Bounds by concept; `_ruled`: some correction speaks of values inside the plausible range too."""
+    low, high = F.coalesce("plausible_low", F.lit(-_INFINITY)), F.coalesce("plausible_high", F.lit(_INFINITY))
+    plausible = concepts.select(F.col("id").alias("_plausible_id"), low.alias("_from"), high.alias("_to"))
+    touches = (F.col("_concept_id") == F.col("_plausible_id")) & (F.col("_low") <= F.col("_to"))
+    ruled = (
+        rules.join(plausible, touches & (F.col("_high") >= F.col("_from")), how="inner")
+        .groupBy("_plausible_id")
+        .agg(F.lit(True).alias("_ruled"))
+    )
+    return concepts.join(ruled, F.col("id") == F.col("_plausible_id"), how="left").select(
+        F.col("id").alias("_ranged_id"),
+        "possible_low",
+        "possible_high",
+        "plausible_low",
+        "plausible_high",
+        F.coalesce("_ruled", F.lit(False)).alias("_ruled"),
+    )
+
+
+def _correct(ranged: DataFrame, rules: DataFrame) -> DataFrame:
     """Applies to `value` the first of the value-range corrections (file order) whose range holds it.
 
-    Needs `source`, `concept_id`, `value`, `correction`, `_left_out`. `leave_out` gives the rule's name as the reason;
-    `convert` sets the value and records the rule's place in `correction`. A row meets a rule only when it meets none
-    of the earlier ones, so the join never multiplies rows.
+    `leave_out` gives the rule's name as the reason; `convert` sets the value and records the rule's place in
+    `correction`. A row meets a rule only when it meets none of the earlier ones, so the join never multiplies rows.
     """
     value, source = F.col("value"), F.col("source")
 
@@ -31,10 +65,13 @@ def correct(measured: DataFrame, corrections: DataFrame, concepts: DataFrame) ->
     first = ~F.exists("_earlier", lambda rule: holds(rule["low"], rule["high"], rule["source"]))
     # Few values lie in any range: only for these is it asked whether an earlier rule holds them too.
     is_first = F.when(holds(F.col("_low"), F.col("_high"), F.col("_of_source")), first)
-    meets = (F.col("concept_id") == F.col("_concept_id")) & F.col("_left_out").isNull() & is_first
+    # Nearly all values are plausible, and few corrections speak of such: a null key spares them the rules altogether.
+    plain = ~F.col("_ruled") & ~(value < F.col("plausible_low")) & ~(value > F.col("plausible_high"))
+    suspect = F.col("_left_out").isNull() & ~F.coalesce(plain, F.lit(False))
+    meets = (F.when(suspect, F.col("concept_id")) == F.col("_concept_id")) & is_first
     convert = F.col("_action") == "convert"
     return (
-        measured.join(F.broadcast(_rules(corrections, concepts)), meets, how="left")
+        ranged.join(F.broadcast(rules), meets, how="left")
         .withColumn("_left_out", F.coalesce("_left_out", F.when(F.col("_action") == "leave_out", F.col("_rule"))))
         .withColumn("value", F.when(convert, value * F.col("_scale") + F.col("_offset")).otherwise(value))
         .withColumn("correction", F.when(convert, F.col("_place")).otherwise(F.col("correction")))
@@ -45,11 +82,15 @@ def correct(measured: DataFrame, corrections: DataFrame, concepts: DataFrame) ->
 
 
 def _rules(corrections: DataFrame, concepts: DataFrame) -> DataFrame:
-    """One row a (correction, concept), `*` spelt out, with the ranges of the corrections before it."""
+    """One row a (correction, concept), `*` spelt out, with the ranges of the corrections before it.
+
+    Joined by equality alone: of another join the embedded engine does not know how few rows it gives, and would then
+    hash the events instead of these.
+    """
     ids = concepts.select(F.col("id").alias("_concept_id"), F.col("concept").alias("_concept"))
-    rules = corrections.join(
-        ids, (F.col("concept") == "*") | (F.col("concept") == F.col("_concept")), how="inner"
-    ).select(
+    one, every = corrections.where(F.col("concept") != "*"), corrections.where(F.col("concept") == "*")
+    named = one.join(ids, F.col("concept") == F.col("_concept"), how="inner")
+    rules = named.unionByName(every.crossJoin(ids)).select(
         "_concept_id",
         F.col("position").alias("_place"),
         F.col("source").alias("_of_source"),
@@ -75,21 +116,17 @@ def _rules(corrections: DataFrame, concepts: DataFrame) -> DataFrame:
     )
 
 
-def cap(measured: DataFrame, concepts: DataFrame) -> DataFrame:
+def _cap(ranged: DataFrame) -> DataFrame:
     """Adds `impossible BOOLEAN`; draws possible values into the plausible range, recorded in `correction`.
 
     A blank bound bounds nothing. Impossible values stay as they are: a rule sends them to quarantine. The scheme is
     that of the MIMIC-III benchmarks' variable ranges (Harutyunyan et al. 2019): outlier bounds outside valid bounds.
     """
-    ranges = concepts.select(
-        F.col("id").alias("_id"), "possible_low", "possible_high", "plausible_low", "plausible_high"
-    )
     value = F.col("value")
     impossible = F.coalesce((value < F.col("possible_low")) | (value > F.col("possible_high")), F.lit(False))
     above, below = value > F.col("plausible_high"), value < F.col("plausible_low")
     return (
-        measured.join(F.broadcast(ranges), F.col("concept_id") == F.col("_id"), how="left")
-        .withColumn("impossible", impossible)
+        ranged.withColumn("impossible", impossible)
         .withColumn("_side", F.when(impossible, None).when(above, 1).when(below, -1))
         .withColumn(
             "value",
@@ -103,7 +140,7 @@ def cap(measured: DataFrame, concepts: DataFrame) -> DataFrame:
             .when(F.col("_side") == -1, F.lit(CAPPED_LOW))
             .otherwise(F.col("correction")),
         )
-        .drop("_id", "_side", "possible_low", "possible_high", "plausible_low", "plausible_high")
+        .drop("_side")
     )
 
 

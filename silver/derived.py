@@ -16,6 +16,7 @@ PARTS = {
     "map": ("sys_abp", "dias_abp"),
     "ni_map": ("ni_sys_abp", "ni_dias_abp"),
 }
+"""No concept is a part of two."""
 WEIGHTS = {"gcs": (1, 1, 1), "map": (1, 2), "ni_map": (1, 2)}
 DIVISORS = {"gcs": 1, "map": 3, "ni_map": 3}
 """A derived value is the sum of its parts, each times its weight, over the divisor."""
@@ -56,20 +57,20 @@ def item(concept: Column) -> Column:
 
 
 def _roles(concepts: DataFrame) -> DataFrame:
-    """`_part_id`, `_whole_id`, `slot`: each concept's role for itself and for what it is a part of."""
-    links = F.array(
-        *[
-            F.struct(F.lit(whole).alias("whole"), F.lit(part).alias("part"), F.lit(slot).alias("slot"))
-            for whole, parts in PARTS.items()
-            for slot, part in enumerate(parts, 1)
-        ]
-    )
-    ids = concepts.select(F.col("id").alias("_whole_id"), F.col("concept").alias("_whole"))
+    """`_part_id`, `_whole_id`, `slot`: each concept's role for itself and for what it is a part of.
+
+    Joined by equality alone, so that the embedded engine knows how few rows these are.
+    """
+    whole, slot = F.lit(None).cast("string"), F.lit(None).cast("int")
+    for name, parts in PARTS.items():
+        for place, part in enumerate(parts, 1):
+            whole = F.when(F.col("concept") == part, F.lit(name)).otherwise(whole)
+            slot = F.when(F.col("concept") == part, F.lit(place)).otherwise(slot)
+    ids = concepts.select(F.col("id").alias("_whole_id"), F.col("concept").alias("_concept"))
     own = concepts.select(F.col("id").alias("_part_id"), F.col("id").alias("_whole_id"), F.lit(0).alias("slot"))
-    parts = (
-        concepts.select(F.col("id").alias("_part_id"), "concept", F.explode(links).alias("link"))
-        .where(F.col("link.part") == F.col("concept"))
-        .join(ids, F.col("link.whole") == F.col("_whole"), how="inner")
-        .select("_part_id", "_whole_id", F.col("link.slot").alias("slot"))
+    parts_of = (
+        concepts.select(F.col("id").alias("_part_id"), whole.alias("_whole"), slot.alias("slot"))
+        .join(ids, F.col("_whole") == F.col("_concept"), how="inner")
+        .select("_part_id", "_whole_id", "slot")
     )
-    return own.unionByName(parts)
+    return own.unionByName(parts_of)

@@ -22,7 +22,7 @@ from pyspark.sql.window import Window
 
 from lakehouse.table import MAPPED, Rule, Table
 from silver import derived
-from silver.cleaning import add_reason, cap, correct, named_corrections
+from silver.cleaning import add_reason, clean, named_corrections
 from silver.dictionary import named, translate
 
 TABLE = Table(
@@ -45,6 +45,7 @@ TABLE = Table(
     key=("stay_id", "concept", "minute"),
     inputs=(MAPPED, "silver.stays", "conf.concepts", "conf.concept_sources", "conf.corrections"),
     partition_by=("source",),
+    by="stay_id",
     key_check=False,
     rules=(
         Rule("possible_value", "value BETWEEN coalesce(_possible_low, value) AND coalesce(_possible_high, value)"),
@@ -61,7 +62,7 @@ def build(
     can chart one concept."""
     several_tables = "_precedence" in mapped.columns
     measured = translate(_of_known_stays(mapped, stays), concept_sources, concepts)
-    cleaned = cap(correct(measured, corrections, concepts), concepts)
+    cleaned = clean(measured, corrections, concepts)
     merged = _merge(derived.with_parts(cleaned, concepts), several_tables)
     combined = _combine(merged, concepts)
     if several_tables:

@@ -30,6 +30,7 @@ TABLE = Table(
     key=("medication_id",),
     inputs=(MAPPED, "silver.admissions"),
     partition_by=("source",),
+    by="patient_id",
     rules=(
         Rule("known_admission", "_known_admission_id"),
         Rule("ends_after_it_begins", "ended_at >= started_at", "warn"),

@@ -24,6 +24,7 @@ TABLE = Table(
     key=("note_id",),
     inputs=(MAPPED, "silver.admissions"),
     partition_by=("source",),
+    by="patient_id",
     rules=(
         Rule("known_admission", "_known_admission_id"),
         Rule("holds_text", "text IS NOT NULL AND trim(text) <> ''", "warn"),

@@ -21,6 +21,7 @@ TABLE = Table(
     key=("patient_id",),
     inputs=(MAPPED,),
     partition_by=("source",),
+    by="patient_id",
     rules=(
         Rule("known_gender", "gender IN ('F', 'M')"),
         Rule("death_after_birth", "death_date >= birth_date"),

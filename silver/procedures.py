@@ -26,6 +26,7 @@ TABLE = Table(
     key=("admission_id", "code_system", "code", "sequence"),
     inputs=(MAPPED, "silver.admissions"),
     partition_by=("source",),
+    by="patient_id",
     rules=(
         Rule("known_admission", "_known_admission_id"),
         Rule("known_code", "title IS NOT NULL", "warn"),

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.table import MAPPED, Rule, Table
-from silver.cleaning import cap, correct
+from silver.cleaning import clean
 from silver.references import with_known
 
 TABLE = Table(
@@ -40,6 +40,7 @@ TABLE = Table(
     key=("stay_id",),
     inputs=(MAPPED, "silver.admissions", "conf.concepts", "conf.corrections"),
     partition_by=("source",),
+    by="patient_id",
     rules=(
         Rule("known_admission", "_known_admission_id"),
         Rule("ends_after_it_begins", "ended_at IS NULL OR ended_at >= started_at"),
@@ -69,7 +70,7 @@ def _clean_descriptor(
         .crossJoin(F.broadcast(ids))
         .withColumns({"value": F.col(column), "correction": F.lit(None).cast("int"), "_left_out": _no_text()})
     )
-    cleaned = cap(correct(rows, corrections, concepts), concepts)
+    cleaned = clean(rows, corrections, concepts)
     reason = F.coalesce("_left_out", F.when(F.col("impossible"), F.lit("impossible_value")))
     return (
         cleaned.withColumn(f"_{column}_note", reason)

@@ -28,6 +28,7 @@ TABLE = Table(
     key=("stay_id",),
     inputs=("silver.stays",),
     consumes=("silver.stays",),
+    by="stay_id",
     task="mortality",
     rules=(
         Rule("split_known", "split IN ('train', 'test', 'external')", "fail"),

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gold.mortality.feature import Feature
-from gold.mortality.statistics import LAST, MAX, MEAN, MIN, SLOPE, SPANS, STD, Plan, Statistic
+from gold.mortality.statistics import LAST, MAX, MEAN, MIN, SLOPE, SPANS, STD, Plan, Statistic, slope
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,6 @@ def _statistic(statistic: Statistic, value: Column) -> Column:
         MIN: F.min(value),
         MAX: F.max(value),
         LAST: F.max_by(value, F.when(value.isNotNull(), F.col("hour"))),
-        SLOPE: F.regr_slope(value, F.col("hour").cast("double")),
+        SLOPE: slope(value, F.col("hour")),
     }
     return by_name[statistic]

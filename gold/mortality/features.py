@@ -1,9 +1,9 @@
 """Model-ready description of each stay of the cohort: one row a stay, one DOUBLE column a feature.
 
-Key `stay_id`; from the cohort, `silver.stays`, `silver.events`, `silver.admissions` and `silver.diagnoses`. Must
-never contain: anything measured after the window's end, the label or any column of the outcome files, this
-admission's diagnosis codes. Missing is null; a model's own pipeline imputes. Columns of a feature group that the
-task turns off are null, so that the contract stays the same.
+Key `stay_id`; from the cohort, `silver.stays`, `silver.events`, `silver.admissions`, `silver.diagnoses` and how
+common codes are. Must never contain: anything measured after the window's end, the label or any column of the outcome
+files, this admission's diagnosis codes. Missing is null; a model's own pipeline imputes. Columns of a feature group
+that the task turns off are null, so that the contract stays the same.
 """
 
 from pyspark.sql import Column, DataFrame
@@ -38,14 +38,17 @@ TABLE = Table(
     description="Features of each stay from the prediction window and from what was known before it.",
     ddl=features_ddl(FEATURES),
     key=("stay_id",),
+    key_check=False,  # a row of the cohort each, and every part is grouped by stay: a sort of wide rows for nothing
     inputs=(
         "gold.mortality_cohort",
         "silver.stays",
         "silver.events",
         "silver.admissions",
         "silver.diagnoses",
+        "gold.mortality_code_frequencies",
         "conf.comorbidities",
     ),
+    by="stay_id",
     task="mortality",
 )
 
@@ -56,6 +59,7 @@ def build(
     events: DataFrame,
     admissions: DataFrame,
     diagnoses: DataFrame,
+    mortality_code_frequencies: DataFrame,
     comorbidities: DataFrame,
     task: Task,
 ) -> DataFrame:
@@ -67,13 +71,15 @@ def build(
     inside, known = (of(events, mortality_cohort, task) for of in (within_window, known_by_its_end))
     parts = (
         demographics.demographics(mortality_cohort, stays, admissions, known),
-        history.history(mortality_cohort, admissions, diagnoses, comorbidities),
+        history.history(mortality_cohort, admissions, diagnoses, comorbidities, mortality_code_frequencies),
         composites.composites(hourly(inside, task.window_hours), task.window_hours),
         statistics(inside, task.window_hours),
     )  # the widest last, and one projection after it: engines plan a join in time that grows with its width
     joined = mortality_cohort.select("stay_id", "source")
-    for part in parts:
-        joined = joined.join(part, on="stay_id", how="left")
+    for place, part in enumerate(parts):
+        # By keys of two names: to merge two columns into one, the embedded engine names all thousand others anew.
+        own = f"_stay_{place}"
+        joined = joined.join(part.withColumnRenamed("stay_id", own), F.col("stay_id") == F.col(own), how="left")
     made = {**urine.urine(task.window_hours), **sofa.sofa(), **saps.saps()}
     return joined.select(
         "stay_id", "source", *(_column(group, f, made, task) for group in GROUPS for f in GROUPS[group])

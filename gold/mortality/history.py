@@ -65,9 +65,15 @@ FEATURES = (
 
 
 def history(
-    mortality_cohort: DataFrame, admissions: DataFrame, diagnoses: DataFrame, comorbidities: DataFrame
+    mortality_cohort: DataFrame,
+    admissions: DataFrame,
+    diagnoses: DataFrame,
+    comorbidities: DataFrame,
+    frequencies: DataFrame,
 ) -> DataFrame:
-    """One row a stay whose admission's time is known, with `FEATURES`; the others have no known history."""
+    """One row a stay whose admission's time is known, with `FEATURES`; the others have no known history.
+
+    `frequencies` are those of `gold.mortality_code_frequencies`."""
     known = known_stays(mortality_cohort, admissions)
     earlier = earlier_admissions(known, admissions)
     before = earlier.groupBy("stay_id").agg(
@@ -75,7 +81,7 @@ def history(
     )
     codes = codes_of(earlier, diagnoses)
     return (
-        coded(HISTORY, known, codes, comorbidities)
+        coded(HISTORY, known, codes, comorbidities, frequencies)
         .join(before, on="stay_id", how="left")
         .withColumn("previous_admissions", F.coalesce("previous_admissions", F.lit(0.0)))
         .select("stay_id", *(f.name for f in FEATURES))
@@ -112,9 +118,10 @@ def codes_of(stay_admissions: DataFrame, diagnoses: DataFrame) -> DataFrame:
     )
 
 
-def coded(prefix: str, known: DataFrame, codes: DataFrame, comorbidities: DataFrame) -> DataFrame:
+def coded(
+    prefix: str, known: DataFrame, codes: DataFrame, comorbidities: DataFrame, frequencies: DataFrame
+) -> DataFrame:
     """One row a stay of `known` with `code_features(prefix)`: counts and flags are 0 where it has no such code."""
-    frequencies = code_frequencies(known, codes)
     seen = (
         codes.join(frequencies, on=["code_system", "code"], how="left")
         .withColumn("frequency", F.coalesce("frequency", F.lit(0.0)))

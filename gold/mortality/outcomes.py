@@ -26,6 +26,7 @@ TABLE = Table(
     key=("stay_id", "scored_at"),
     inputs=("gold.mortality_risk_history", "silver.stays"),
     key_check=False,
+    by="stay_id",
 )
 
 

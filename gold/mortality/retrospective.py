@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold.mortality.feature import features_ddl
-from gold.mortality.history import RETROSPECTIVE, code_features, coded, codes_of
+from gold.mortality.history import RETROSPECTIVE, code_features, code_frequencies, coded, codes_of
 from lakehouse.table import Table
 from lakehouse.tasks import Task
 
@@ -32,7 +32,7 @@ def build(mortality_cohort: DataFrame, diagnoses: DataFrame, comorbidities: Data
     asked = mortality_cohort.where(F.lit(task.feature_groups.get(GROUP, False)))
     with_codes = asked.join(diagnoses.select("admission_id").distinct(), on="admission_id", how="left_semi")
     codes = codes_of(with_codes, diagnoses)
-    features = coded(RETROSPECTIVE, with_codes, codes, comorbidities)
+    features = coded(RETROSPECTIVE, with_codes, codes, comorbidities, code_frequencies(with_codes, codes))
     return (
         with_codes.select("stay_id", "source")
         .join(features, on="stay_id", how="inner")

@@ -25,6 +25,7 @@ TABLE = Table(
     """,
     key=("stay_id",),
     inputs=("gold.mortality_cohort", "silver.events", "conf.concepts"),
+    by="stay_id",
     task="mortality",
     rules=(
         Rule("same_length", "size(minutes) = size(concepts) AND size(minutes) = size(values)", "fail"),

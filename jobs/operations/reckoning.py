@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from jobs.context import Context
 from jobs.operations.findings import Finding
 from lakehouse.forgotten import FORGET
+from lakehouse.ingestion import RAW_FILES
 from lakehouse.ledger import FILES, RECONCILIATION
 from lakehouse.registry import CONF_PREFIX, registry
 from lakehouse.table import Table
@@ -47,6 +48,8 @@ class Reckoning:
         for record in context.ledger.in_force(self._lake.records(FILES.name), "ingested_at"):
             if record["ingested_at"] <= end:
                 self._files[record["table"]][record["file"]].append(record)
+                if record["sha256"] is None:  # it was gone, and its rows with it
+                    del self._files[record["table"]][record["file"]]
         for record in self._lake.records(RECONCILIATION.name):
             self._counted[record["node"], record["run_id"]].append(record)
         self._consumes = {node.name: node.consumes for node in registry().nodes}
@@ -63,13 +66,15 @@ class Reckoning:
             yield from self._of_built_rows(contract, last)
 
     def _is_told(self, contract: Table, last: Mapping[str, Record]) -> bool:
-        """Whether the stored rows are those of the last build that is recorded, or should be."""
-        name = contract.name
-        told = max(last.values(), key=lambda r: r["started_at"])["version"] if last else None
-        if name in self._disturbed or self._lake.data_version(name, self._versions[name]) == told:
-            return True
-        self.notes.append(f"{name} is at a version that no build in ops.runs left: its rows are not counted")
-        return False
+        """Whether the stored rows, and the refused ones, are those of the last build that is recorded, or should be."""
+        for name, version in ((contract.name, "version"), (contract.quarantine, "quarantine_version")):
+            # Not the last one alone: a build that found nothing to change in its part left the version that it found.
+            told = {record[version] for record in last.values()} or {None}
+            there = self._lake.data_version(name, self._versions[name]) if name in self._versions else None
+            if name not in self._disturbed and there not in told:
+                self.notes.append(f"{name} is at a version that no build in ops.runs left: its rows are not counted")
+                return False
+        return True
 
     def _of_build(self, contract: Table, record: Record) -> Iterator[Finding]:
         """The sums of one build, by its own record."""
@@ -137,33 +142,34 @@ class Reckoning:
                 yield Finding(contract.name, "reconciliation", text)
 
     def _of_counts(self, name: str, outcome: str, there: Rows) -> Iterator[str]:
-        """What was counted file by file holds for the last time that each was read; what was counted for all files of
-        a run together holds as long as none of them was read again."""
+        """What was counted file by file holds for the last time that each was read; what was counted of many files
+        together, for all that were not counted one by one since."""
         by_file: dict[str, int] = {}
-        by_run: dict[str, int] = {}
-        forgotten = 0
+        together: int | None = None
         for build in self._builds[name]:
             anew: dict[str, int] = {}
+            of_many: int | None = None
             for record in self._counted.get((name, build["run_id"]), []):
                 n = record["rows"] if record["outcome"] == outcome else 0
-                if record["input"] in self._files[name]:
-                    anew[record["input"]] = anew.get(record["input"], 0) + n
-                elif build["code"] == FORGET:  # which of the runs had read these rows is not told any more
-                    forgotten += record["rows"] if record["outcome"] == "left_out" else 0
+                if record["input"] == RAW_FILES:
+                    of_many = (of_many or 0) + n
                 else:
-                    by_run[build["run_id"]] = by_run.get(build["run_id"], 0) + n
+                    anew[record["input"]] = anew.get(record["input"], 0) + n
+            if of_many is None:  # a file that gave no row left no count
+                anew = dict.fromkeys(json.loads(build["input_versions"] or "{}"), 0) | anew
+            elif build["code"] != FORGET:
+                by_file.clear()
             by_file |= anew
+            together = of_many if of_many is not None or (anew and build["code"] != FORGET) else together
+        stored: dict[str, int] = defaultdict(int)
+        for (file, _), n in there.items():
+            stored[file] += n
         for file, wanted in sorted(by_file.items()):
-            stored = sum(n for (f, _), n in there.items() if f == file)
-            if stored != wanted:
-                yield f"{wanted:,} rows of {file} were {outcome}, {stored:,} are stored"
-        for run, wanted in sorted(by_run.items()):
-            stored = sum(n for (_, r), n in there.items() if r == run)
-            files = {f for (f, r) in there if r != run} & {
-                f for f, rs in self._files[name].items() if rs[0]["batch_id"] == run
-            }
-            if stored > wanted or (stored + forgotten < wanted and not files):
-                yield f"{wanted:,} rows were {outcome} by run {run}, {stored:,} are stored"
+            if file in self._files[name] and stored[file] != wanted:
+                yield f"{wanted:,} rows of {file} were {outcome}, {stored[file]:,} are stored"
+        rest = sum(n for file, n in stored.items() if file not in by_file)
+        if together is not None and rest != together:
+            yield f"{together:,} rows were {outcome} of all files together, {rest:,} are stored"
 
     def _counts(self, name: str, *by: str | None) -> Rows:
         """Stored rows by one or two columns, none where there is no such table."""

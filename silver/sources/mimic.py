@@ -48,7 +48,9 @@ def stays(
     identify: Identifier,
 ) -> DataFrame:
     """silver.stays of ICUSTAYS; `age` (years) may speak of `intime` and of the columns of PATIENTS."""
-    deaths = admissions.select("hadm_id", F.col("hospital_expire_flag").cast("boolean").alias("in_hospital_death"))
+    deaths = admissions.select(
+        "hadm_id", "subject_id", F.col("hospital_expire_flag").cast("boolean").alias("in_hospital_death")
+    )
     people = patients.drop("row_id", *[c for c in patients.columns if c.startswith("_")])
     icu_type = F.lit(None).cast("string")
     for unit, kind in icu_types.items():
@@ -57,7 +59,7 @@ def stays(
     unknown = {"height_cm": "double", "weight_kg": "double", "saps_i_outcome": "int", "sofa_outcome": "int"}
     unknown |= {"length_of_stay_days": "int", "survival_days": "int", "record_set": "string"}
     return (
-        icustays.join(deaths, on="hadm_id", how="left")
+        icustays.join(deaths, on=["hadm_id", "subject_id"], how="left")
         .join(people, on="subject_id", how="left")
         .withColumn("age", age.cast("double"))
         .select(

@@ -8,7 +8,7 @@ import pytest
 from gold_frames import ADMISSIONS, DIAGNOSES, START, admissions, events, stays, task
 from pyspark.sql import DataFrame, SparkSession
 
-from gold.mortality import cohort, features
+from gold.mortality import code_frequencies, cohort, features
 from gold.mortality.composites import composites
 from gold.mortality.demographics import demographics
 from gold.mortality.hourly import hourly
@@ -22,12 +22,15 @@ HEART_RATE = {0: 90, 12: 80, 24: 100, 36: 110, 42: 120, 43: 130, 48: 140}  # by 
 
 
 def build(spark: SparkSession, given: Any, measured: DataFrame, asked: Task | None = None) -> DataFrame:
+    of_cohort = cohort.build(given, asked or task()).drop("_left_out")
+    admitted, coded = spark.createDataFrame([], ADMISSIONS), spark.createDataFrame([], DIAGNOSES)
     return features.build(
-        cohort.build(given, asked or task()).drop("_left_out"),
+        of_cohort,
         given,
         measured,
-        spark.createDataFrame([], ADMISSIONS),
-        spark.createDataFrame([], DIAGNOSES),
+        admitted,
+        coded,
+        code_frequencies.build(of_cohort, admitted, coded),
         dictionary_frame(spark, "comorbidities"),
         asked or task(),
     )

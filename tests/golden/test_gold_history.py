@@ -6,7 +6,7 @@ import pytest
 from gold_frames import admissions, diagnoses, stays, task
 from pyspark.sql import DataFrame, SparkSession
 
-from gold.mortality import cohort, features, history, retrospective
+from gold.mortality import code_frequencies, cohort, features, history, retrospective
 from lakehouse.reference import dictionary_frame
 from lakehouse.tasks import Task
 from tests.conftest import assert_frame
@@ -37,12 +37,10 @@ def mortality_cohort(spark: SparkSession, asked: Task) -> DataFrame:
 
 
 def given_history(spark: SparkSession, codes: Any = CODES) -> DataFrame:
-    return history.history(
-        mortality_cohort(spark, task()),
-        admissions(spark, *ADMISSIONS, *OTHERS),
-        diagnoses(spark, *codes),
-        dictionary_frame(spark, "comorbidities"),
-    )
+    asked = mortality_cohort(spark, task())
+    admitted, coded = admissions(spark, *ADMISSIONS, *OTHERS), diagnoses(spark, *codes)
+    frequencies = code_frequencies.build(asked, admitted, coded)
+    return history.history(asked, admitted, coded, dictionary_frame(spark, "comorbidities"), frequencies)
 
 
 @pytest.mark.engine

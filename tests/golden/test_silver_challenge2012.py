@@ -95,7 +95,8 @@ def test_each_record_is_a_patient_and_an_admission(spark: SparkSession) -> None:
 
 
 def test_each_record_is_a_stay_with_its_descriptors(spark: SparkSession) -> None:
-    admitted = table_rows(spark, "silver.admissions", *({"admission_id": challenge_id(i)} for i in (1, 2, 3)))
+    ids = [dict.fromkeys(("admission_id", "patient_id"), challenge_id(i)) for i in (1, 2, 3)]
+    admitted = table_rows(spark, "silver.admissions", *ids)
     words = dictionary(spark)
     built = stays.build(
         challenge2012.stays(records(spark), outcomes(spark), PLAIN),

@@ -79,7 +79,9 @@ def test_an_admission_without_its_patient_or_that_ends_too_early_is_refused(spar
 
 
 def known_admissions(spark: SparkSession, *ids: str) -> DataFrame:
-    return table_rows(spark, "silver.admissions", *({"admission_id": i} for i in ids))
+    """Admission 10 is that of patient 1, admission 20 that of patient 2."""
+    rows = ({"admission_id": i, "patient_id": i.removesuffix("0")} for i in ids)
+    return table_rows(spark, "silver.admissions", *rows)
 
 
 def built_stays(spark: SparkSession, mapped: DataFrame, *known: str) -> list[dict[str, Any]]:
@@ -115,8 +117,8 @@ def test_stays_of_mimic_iii(spark: SparkSession) -> None:
     of_admission = table_rows(
         spark,
         mimiciii.ADMISSIONS,
-        {"hadm_id": 10, "hospital_expire_flag": 0},
-        {"hadm_id": 20, "hospital_expire_flag": 1},
+        {"hadm_id": 10, "subject_id": 1, "hospital_expire_flag": 0},
+        {"hadm_id": 20, "subject_id": 2, "hospital_expire_flag": 1},
     )
     mapped = mimiciii.stays(raw, of_admission, patients_iii(spark), PLAIN)
     years = 18262 / 365.25
@@ -147,7 +149,8 @@ def test_stays_of_mimic_iv(spark: SparkSession) -> None:
         mimiciv.ICUSTAYS,
         *(
             {
-                "subject_id": i, "hadm_id": 10, "stay_id": i, "first_careunit": unit, "intime": at(1), "outtime": at(2),
+                "subject_id": i, "hadm_id": 10 * i, "stay_id": i, "first_careunit": unit,
+                "intime": at(1), "outtime": at(2),
             }
             for i, unit in enumerate(units, 1)
         ),
@@ -159,8 +162,8 @@ def test_stays_of_mimic_iv(spark: SparkSession) -> None:
         {"subject_id": 2, "gender": "M", "anchor_age": 91, "anchor_year": 2150},
         {"subject_id": 3, "gender": "M", "anchor_age": 89, "anchor_year": 2149},
     )
-    deaths = table_rows(spark, mimiciv.ADMISSIONS, {"hadm_id": 10, "hospital_expire_flag": 0})
-    rows = built_stays(spark, mimiciv.stays(raw, deaths, people, PLAIN), "mimiciv-10")
+    deaths = table_rows(spark, mimiciv.ADMISSIONS, {"hadm_id": 10, "subject_id": 1, "hospital_expire_flag": 0})
+    rows = built_stays(spark, mimiciv.stays(raw, deaths, people, PLAIN), "mimiciv-10", "mimiciv-20", "mimiciv-30")
     assert [(r["icu_type"], r["age"], r["age_masked"], r["_broken"]) for r in rows] == [
         ("CSRU", 62.0, False, ""),
         ("MICU", 90.0, True, ""),

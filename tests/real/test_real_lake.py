@@ -193,11 +193,10 @@ def test_xgboost_trained_on_set_a_reaches_the_mark_on_set_b(real: RealLake) -> N
     matrix = load_matrix(real.lake, task, sequences=False)
     train, test = matrix.part("train"), matrix.part("test")
     folds = patient_folds(train.outcomes, train.patient, seed=7)
+    recipe = boosting.Recipe({}, {**boosting.DEFAULTS, **task.models["xgboost"].get("defaults", {})}, seed=7)
     trained = boosting.train(
-        train.features, train.outcomes, folds, describe(train.features),
-        space={}, budget=Budget(1, 1), defaults={**boosting.DEFAULTS, **task.models["xgboost"].get("defaults", {})},
-        seed=7, threads=2,
-    )  # fmt: skip
+        train.features, train.outcomes, folds, describe(train.features), recipe=recipe, budget=Budget(1, 1), threads=2
+    )
     figures = scores(test.outcomes, trained.model.risks(test.features), 0.5)
     assert figures["auroc"] >= 0.855
     assert figures["auprc"] >= 0.53

@@ -1,0 +1,55 @@
+"""Whose rows differ between two versions of a local Delta table: of few new files, at the cost of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+from lakehouse import holdings
+from lakehouse.part import Part, Value
+
+STAMPS = ("_ingested_at", "_batch_id")
+"""Columns that say when a row was read and not what it says: no function looks at them."""
+PLACE, FILE = "_source_row", "_source_file"
+MEMORY = "2GB"
+
+_DIFFERING = """
+    SELECT who FROM (
+        SELECT who, later, count(*) AS n, sum(digest::HUGEINT) AS total, bit_xor(digest) AS parity
+        FROM ({before} UNION ALL {after}) GROUP BY who, later
+    ) GROUP BY who
+    HAVING count(*) = 1 OR min(n) <> max(n) OR min(total) <> max(total) OR min(parity) <> max(parity)
+"""
+
+
+def changed(root: Path, column: str, before: int, after: int, within: Mapping[str, str]) -> frozenset[Value]:
+    """Values of `column` in whose rows version `after` differs from version `before`, one by one and in their number.
+
+    Rows in files of both versions are the same. Of a row's place in its raw file only the order among the rows of that
+    value counts, since a line that is taken out moves all that follow.
+    """
+    old, new = (DeltaTable(str(root), version=version) for version in (before, after))
+    there, now = (set(holdings.files_of(table, root, Part(within=within))) for table in (old, new))
+    sides = {"before": (old, sorted(there - now)), "after": (new, sorted(now - there))}
+    if not all(files for _, files in sides.values()):
+        one_side = there ^ now
+        return frozenset().union(*(holdings.values_in(root / path, column) for path in one_side))
+    import duckdb  # noqa: PLC0415  (needed here alone)
+
+    with duckdb.connect() as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET threads = 2")
+        for side, (table, files) in sides.items():
+            connection.register(side, holdings.dataset(table, root, files))
+        names = [field.name for field in new.schema().fields]
+        query = _DIFFERING.format(**{side: _digests(side, column, names) for side in sides})
+        return frozenset(value for (value,) in connection.execute(query).fetchall())
+
+
+def _digests(side: str, column: str, names: list[str]) -> str:
+    compared = [f'"{name}"' for name in names if name not in (*STAMPS, PLACE)]
+    if PLACE in names:
+        compared.append(f'row_number() OVER (PARTITION BY "{column}", "{FILE}" ORDER BY "{PLACE}")')
+    later = "true" if side == "after" else "false"
+    return f'SELECT "{column}" AS who, hash({", ".join(compared)}) AS digest, {later} AS later FROM {side}'
