@@ -1,6 +1,6 @@
 # `make` explains itself. Everything a target needs, it installs: Python 3.11 or later and make are enough.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast check format lock docs clean
+.PHONY: help setup run test test-fast check audit soak bench format lock notebooks docs site clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,10 +38,24 @@ test: setup ## all tests, on the embedded engine and, where there is Java, on JV
 test-fast: setup ## the tests of one function or table each, on the embedded engine
 	$(BIN)/pytest tests/unit tests/golden
 
-check: setup ## lint, format and types
+check: setup ## lint, format, types and unsafe code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -c pyproject.toml -r lakehouse bronze silver gold models jobs
+
+audit: setup ## known holes in what is installed: asks the package index
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.lock
+
+soak: setup ## hours of harm, by seed: kills of running jobs, mutated raw files (KILLS=, CASES=, SEED=)
+	KILLS=$${KILLS:-200} SEED=$${SEED:-1} $(BIN)/pytest -s --timeout=14400 tests/faults/test_kills.py
+	CASES=$${CASES:-500} SEED=$${SEED:-1} $(BIN)/python -m tests.fuzz.soak
+
+SIZES ?= 4000,12000,40000,120000
+SPARK_SIZES ?= 12000,40000
+MIMIC_TIMES ?= 1,20
+bench: setup ## raw files to gold, timed beside polars (SIZES=, SPARK_SIZES=, MIMIC_TIMES=; up to an hour)
+	$(BIN)/python -m bench --sizes $(SIZES) --spark "$(SPARK_SIZES)" --mimic "$(MIMIC_TIMES)" --plot docs/images/raw-to-gold.png
 
 format: setup ## mends what can be mended
 	$(BIN)/ruff format .
@@ -50,8 +64,17 @@ format: setup ## mends what can be mended
 lock: ## requirements.lock anew from pyproject.toml
 	VIRTUAL_ENV=.venv $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
 
+notebooks: setup ## notebooks/ drawn anew, in place, from the lake of `make run`
+	@test -d $(DEMO)/lake/gold || { echo "there is no lake yet: make run"; exit 1; }
+	$(BIN)/python notebooks/run.py $(DEMO)/lake
+
 docs: setup ## the generated pages of docs/
 	$(BIN)/ehr dictionary > docs/data-dictionary.md
+	$(BIN)/python -m jobs.reference command-line > docs/command-line.md
+	$(BIN)/python -m jobs.reference settings > docs/settings.md
+
+site: setup ## the documentation as a site in site/, to be opened from disk
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## removes what the other targets made
-	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ A set is known by its letter wherever it lies below the raw folder, so that one 
 Records whose outcomes are not there (yet) are stays without a label.
 """
 
-from lakehouse.rawfiles import KNOWN, LINEAGE, PARSED
+from lakehouse.feeds.rawfiles import KNOWN, LINEAGE, PARSED
 from lakehouse.table import Raw, Table
 
 MEASUREMENTS = Table(

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
 from lakehouse.errors import RawDataError
-from lakehouse.headers import column_names, from_name
-from lakehouse.textfile import Unpacked, readable
+from lakehouse.feeds.headers import column_names, from_name
+from lakehouse.feeds.textfile import Unpacked, readable
 
 HEADER = "Time,Parameter,Value"
 LINE = ("time", "parameter", "value")

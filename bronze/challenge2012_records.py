@@ -12,8 +12,8 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
 from bronze.challenge2012_files import LINE, Record, records_of
-from lakehouse.cells import is_of_type, parse
-from lakehouse.csv_source import balanced, batch, broken_rules, ddl, row_numbers, sparse, unknown_cells
+from lakehouse.feeds.cells import is_of_type, parse
+from lakehouse.feeds.csv_source import balanced, batch, broken_rules, ddl, row_numbers, sparse, unknown_cells
 
 COLUMNS = (
     ("record_set", "STRING"),
@@ -135,7 +135,7 @@ class RecordsReader(DataSourceReader):
 
 
 class ChallengeRecords(DataSource):
-    """`spark.read.format("challenge2012_records")` with the options that `lakehouse.rawfiles.read_options` gives."""
+    """`spark.read.format("challenge2012_records")` with the options of `lakehouse.feeds.rawfiles.read_options`."""
 
     @classmethod
     def name(cls) -> str:

@@ -10,10 +10,11 @@ from rich.markup import escape
 
 from jobs.console import messages, results
 from jobs.operations.verbs import add as add_operations
-from jobs.options import Engine, Env, LakeDir, Only, Preset, Quick, RawDir, TaskName, audit, context_of
+from jobs.options import AcceptRemoved, Engine, Env, LakeDir, Only, Preset, Quick, RawDir, TaskName, audit, context_of
 from jobs.privacy.verbs import add as add_privacy
 from jobs.report.verbs import add as add_report
 from jobs.training.verbs import add as add_modelling
+from lakehouse.engines.machine import trouble_of
 from lakehouse.errors import ConfigError, LakehouseError, one_sentence
 from lakehouse.settings import PREFIX, load_settings, origins
 
@@ -40,23 +41,35 @@ def run(
     task: TaskName = "mortality",
     preset: Preset = None,
     quick: Quick = False,
+    accept_removed: AcceptRemoved = False,
+    until: Annotated[
+        str | None, typer.Option(help="Stop after this stage: ingest, refine, featurize, train.", show_default=False)
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Also print where time and memory went.")] = False,
 ) -> None:
     """The whole job: ingest, refine, featurize, train, score."""
     context = context_of(env, engine, lake, raw, preset, quick)  # first: what is wrong with settings is said at once
     from jobs.run import run as job  # noqa: PLC0415  (each verb imports its own job, so that `ehr sql` starts fast)
 
     with context.writing("run"):
-        job(context, task)
+        job(context, task, accept_removed, until, profile)
 
 
 @app.command()
-def ingest(raw: RawDir = None, lake: LakeDir = None, engine: Engine = None, env: Env = None, only: Only = None) -> None:
-    """Raw files into bronze: reads what is new or changed."""
+def ingest(
+    raw: RawDir = None,
+    lake: LakeDir = None,
+    engine: Engine = None,
+    env: Env = None,
+    only: Only = None,
+    accept_removed: AcceptRemoved = False,
+) -> None:
+    """Raw files into bronze: reads what is new or changed, takes out what is gone."""
     from jobs.ingest import ingest as job  # noqa: PLC0415
 
     context = context_of(env, engine, lake, raw)
     with context.writing("ingest"):
-        job(context, only)
+        job(context, only, accept_removed)
 
 
 @app.command()
@@ -237,9 +250,10 @@ def main() -> None:
     except SystemExit as end:
         if end.code:  # Databricks takes any exit of a wheel task for a failure, that of success too
             raise
-    except LakehouseError as error:
-        _end(str(error), error.exit_code)
     except Exception as error:
+        known = trouble_of(error) or error
+        if isinstance(known, LakehouseError):
+            _end(str(known), known.exit_code)
         sentence = f"unexpected {type(error).__name__}: {one_sentence(error)}"
         _end(f"{sentence} ({PREFIX}DEBUG=true shows where)", LakehouseError.exit_code)
 

@@ -10,7 +10,7 @@ import getpass
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from jobs.console import messages
-from lakehouse.audit import AUDIT, records_of
+from jobs.profile import Profile
+from lakehouse.engines.deadline import Deadline
+from lakehouse.engines.memory import bound, watched
 from lakehouse.errors import ConfigError
-from lakehouse.forgotten import check_none_is_half_forgotten
-from lakehouse.ledger import Ledger, new_run_id
-from lakehouse.lock import Holder
+from lakehouse.local.lock import Holder
+from lakehouse.records.audit import AUDIT, records_of
+from lakehouse.records.forgotten import check_none_is_half_forgotten
+from lakehouse.records.ledger import Ledger, new_run_id
+from lakehouse.records.snapshots import Snapshots
 from lakehouse.settings import Settings
-from lakehouse.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -42,6 +45,7 @@ class Context:
     settings: Settings
     console: Console
     run_id: str
+    profile: Profile = field(default_factory=Profile)
 
     @classmethod
     def of(cls, settings: Settings, console: Console | None = None) -> Context:
@@ -73,6 +77,16 @@ class Context:
     def ledger(self) -> Ledger:
         return Ledger(self.lake, self.settings.engine)
 
+    @property
+    def deadline(self) -> Deadline:
+        """How long one table may take; the engine is asked to give up only if it was started."""
+
+        def interrupt() -> None:
+            if "spark" in self.__dict__:
+                self.spark.interruptAll()
+
+        return Deadline(self.settings.deadline_seconds, interrupt)
+
     @contextmanager
     def writing(self, verb: str, restores: str | None = None) -> Iterator[None]:
         """The lake to oneself for one verb that writes; what it was when the verb ended is recorded in `ops.snapshots`.
@@ -81,24 +95,33 @@ class Context:
         verb brings back. LockedError where another run is at work for longer than one may wait.
         """
         lake, snapshots = self.lake, Snapshots(self.lake)
-        with lake.exclusive(Holder.here(self.run_id, verb), self.settings.lock_wait_seconds, self._tell) as killed:
+
+        def admit() -> None:
             if restores is None:
                 snapshots.check_no_restore_is_half_done()
             if verb != "forget":
                 check_none_is_half_forgotten(lake)
-            if killed:
-                self._tell(f"{killed} was killed: what it left half done is done again")
+
+        holder = Holder.here(self.run_id, verb)
+        with lake.exclusive(holder, self.settings.lock_wait_seconds, self._tell, admit) as door:
+            door.keeps_name = True  # until it is recorded how the lake was left
+            if door.killed:
+                self._tell(f"{door.killed} was killed: what it left half done is done again")
             lake.clear_staging()
             started = datetime.now(UTC)
             try:
-                yield
+                # A JVM takes what it may, and is bounded by itself.
+                with watched(bound() if self.settings.engine == "sail" else None):
+                    yield
             except BaseException:
                 with suppress(Exception):  # the error of the verb is what one must see
                     self.audit(verb)
                     snapshots.record(self.run_id, verb, "failed", started, restores)
+                    door.keeps_name = False
                 raise
             self.audit(verb)
             snapshots.record(self.run_id, verb, "finished", started, restores)
+            door.keeps_name = False
 
     def audit(self, verb: str) -> None:
         """Appends to `ops.audit` what was read and written since this was last called, in one commit."""

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from lakehouse.ddl import Column, parse_columns
-from lakehouse.ledger import TABLES as OPS
-from lakehouse.rawfiles import LINEAGE
+from lakehouse.feeds.rawfiles import LINEAGE
+from lakehouse.records.ledger import TABLES as OPS
 from lakehouse.registry import Registry, registry
 from lakehouse.table import MAPPED, Table
 
@@ -81,7 +81,8 @@ def _section(table: Table, known: Registry) -> str:
     nodes = [node for node in known.nodes if node.table.name == table.name]
     described = inspect.getdoc(sys.modules[nodes[0].build.__module__]) if nodes else ""
     # A docstring opens with what the description says in other words.
-    parts = [f"### {table.name}", table.description, (described or "").partition("\n\n")[2]]
+    told = (described or "").partition("\n\n")[2].replace(":\n- ", ":\n\n- ")  # else Markdown sees no list
+    parts = [f"### {table.name}", table.description, told]
     facts = [f"- key: {_names(table.key)}", f"- written by: {table.mode}"]
     if table.partition_by:
         facts.append(f"- partitioned by: {_names(table.partition_by)}")

@@ -2,7 +2,7 @@
 
 from jobs.context import Context
 from jobs.refine import build_layer
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 
 
 def featurize(context: Context, only: str | None = None) -> list[Outcome]:

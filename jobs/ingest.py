@@ -2,10 +2,10 @@
 
 from jobs.context import Context, check_only
 from jobs.progress import StageProgress
-from lakehouse.forgotten import Forgotten
+from lakehouse.feeds.rawfiles import Inventory
 from lakehouse.ingestion import Ingestion
-from lakehouse.ledger import Outcome
-from lakehouse.rawfiles import Inventory
+from lakehouse.records.forgotten import Forgotten
+from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
 
 

@@ -19,6 +19,9 @@ Preset = Annotated[
     str | None, typer.Option(help="How thoroughly models are trained: default, quick, thorough.", show_default=False)
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="As --preset quick: about a minute.")]
+AcceptRemoved = Annotated[
+    bool, typer.Option("--accept-removed", help="Most files of a table are gone for good: take their rows out.")
+]
 TaskName = Annotated[str, typer.Option("--task", help="Clinical question: a file of conf/tasks.")]
 
 
@@ -29,12 +32,14 @@ def context_of(
     raw: Path | None = None,
     preset: str | None = None,
     quick: bool = False,
+    train_engine: str | None = None,
 ) -> Context:
     """One invocation with the settings in force; ConfigError in one sentence where one is wrong."""
     if quick and preset not in (None, "quick"):
         raise ConfigError(f"--quick and --preset {preset} exclude each other.")
     preset = "quick" if quick else preset
-    context = Context.of(load_settings(env=env, engine=engine, lake=lake, raw=raw, preset=preset))
+    given = {"engine": engine, "lake": lake, "raw": raw, "preset": preset, "train_engine": train_engine}
+    context = Context.of(load_settings(env=env, **given))
     _made.append(context)
     return context
 

@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table as RichTable
 
 from jobs.profile import Profile
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 
 QUIET = 30.0  # seconds between two lines of a training, in a log
 _MARKS = {"built": "[green]✓", "unchanged": "[dim]=", "skipped": "[dim]-", "failed": "[red]✗"}

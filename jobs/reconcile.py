@@ -11,7 +11,7 @@ from jobs.console import results
 from jobs.context import Context
 from lakehouse.errors import ContractError
 from lakehouse.ingestion import ACCOUNTED_FILES, RAW_FILES
-from lakehouse.ledger import RECONCILIATION
+from lakehouse.records.ledger import RECONCILIATION
 from lakehouse.registry import registry
 
 _OUTCOMES = ("written", "merged", "left_out", "quarantined")

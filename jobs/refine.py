@@ -6,7 +6,7 @@ from jobs.context import Context, check_only
 from jobs.progress import StageProgress
 from lakehouse.dates import DateShift
 from lakehouse.errors import ContractError
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.registry import Node, registry
 from lakehouse.runner import Runner
 

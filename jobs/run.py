@@ -9,7 +9,7 @@ from jobs.ingest import ingest
 from jobs.progress import summary
 from jobs.refine import refine
 from lakehouse.errors import ConfigError
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 
 STAGES = ("ingest", "refine", "featurize", "train", "score")
 

@@ -15,7 +15,7 @@ from jobs.training.registry import champion_of
 from lakehouse.code import code_version, digest_of
 from lakehouse.commit import Scope, commit
 from lakehouse.errors import ConfigError, ContractError, ModelError
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
 from lakehouse.table import Table
 from lakehouse.tasks import load_task
@@ -43,7 +43,8 @@ def score(context: Context, task_name: str) -> list[Outcome]:
     if stands and _keeps_contract(context, table):
         scored = 0
     else:
-        with context.console.status(f"scoring with version {champion.version}"):
+        watched = context.deadline(table.name)
+        with watched, context.console.status(f"scoring with version {champion.version}"):
             scored = _score(context, table, champion, inputs, started)
     outcome.version = context.lake.version(table.name)
     if scored == 0:
@@ -149,7 +150,10 @@ def _write(context: Context, table: Table, predictions: DataFrame) -> None:
     history = registry().tables.get(table.name.replace("_predictions", "_risk_history"))
     if history is not None:
         context.lake.create(history.name, history.columns)
-        context.lake.append(history.name, predictions.select(*history.column_names))
+        given = _given_already(context, table, history)
+        context.lake.append(
+            history.name, predictions.join(given, on=given.columns, how="left_anti").select(*history.column_names)
+        )
     if context.lake.exists(table.name) and not _keeps_contract(context, table):
         context.console.print(f"  {table.name} had other columns: it is made anew, and every stay is scored")
         context.lake.withdraw(table.name, context.run_id)
@@ -162,6 +166,15 @@ def _write(context: Context, table: Table, predictions: DataFrame) -> None:
         scope=Scope(),
         default_from="scorer",
     )
+
+
+def _given_already(context: Context, table: Table, history: Table) -> DataFrame:
+    """Risks in the history that are newer than all that stand in the predictions: a job was killed between the two."""
+    given = context.lake.read(history.name)
+    if context.lake.exists(table.name):
+        latest = context.lake.read(table.name).agg(F.max("scored_at").alias("_latest"))
+        given = given.crossJoin(latest).where(F.col("_latest").isNull() | (F.col("scored_at") > F.col("_latest")))
+    return given.select("stay_id", "model_name", "model_version", "input_digest")
 
 
 def _follow_up(context: Context, table: Table) -> list[Outcome]:

@@ -25,7 +25,7 @@ from jobs.context import Context
 from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError, one_sentence
 from lakehouse.io import Lake
-from lakehouse.snapshots import Snapshots
+from lakehouse.records.snapshots import Snapshots
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -86,6 +86,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, query: str, folders: Iterabl
     explained = duckdb.StatementType.EXPLAIN in kinds and re.search(r"\bcopy\b", query, re.IGNORECASE)
     if explained or not kinds <= {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN} | made:
         raise ConfigError("ehr sql reads and never writes: the query must be a SELECT.")
+    connection.execute("SET TimeZone = 'UTC'")  # of the lake, wherever the machine is
     # As literals: to look at a parameter, DuckDB would import pandas, which takes longer than the query.
     connection.execute(f"SET temp_directory = {literal(str(spill))}")
     allowed = ", ".join(literal(f"{scheme}{folder}/") for folder in folders for scheme in ("", "file://"))

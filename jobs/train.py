@@ -9,7 +9,7 @@ from jobs.training.matrix import gold_tables, load_matrix
 from jobs.training.registry import open_registry
 from jobs.training.training_record import CODE, fingerprint, plain, record_of
 from lakehouse.code import code_version
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.tasks import load_task
 
 

@@ -15,9 +15,9 @@ from lakehouse.commit import Committed, Scope, UnfitError
 from lakehouse.dates import PATIENT, STAY
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
-from lakehouse.ledger import Counts, Ledger
 from lakehouse.part import Part, Value
 from lakehouse.pseudonyms import Identifier
+from lakehouse.records.ledger import Counts, Ledger
 from lakehouse.registry import Node
 from lakehouse.table import Table
 

@@ -8,18 +8,18 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.changes import FILE
 from lakehouse.commit import Committed, Scope, UnfitError, commit, take_out
-from lakehouse.csv_source import raw_data_error
-from lakehouse.deadline import Deadline
-from lakehouse.delivery import Delivery
-from lakehouse.drift import drift
+from lakehouse.engines.deadline import Deadline
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
-from lakehouse.forgotten import Forgotten
+from lakehouse.feeds.csv_source import raw_data_error
+from lakehouse.feeds.delivery import Delivery
+from lakehouse.feeds.drift import drift
+from lakehouse.feeds.rawfiles import Inventory, RawFile, read_options
 from lakehouse.io import Lake
-from lakehouse.ledger import Counts, Ledger, Outcome
+from lakehouse.local.changes import FILE
 from lakehouse.part import Part
-from lakehouse.rawfiles import Inventory, RawFile, read_options
+from lakehouse.records.forgotten import Forgotten
+from lakehouse.records.ledger import Counts, Ledger, Outcome
 from lakehouse.registry import Registry
 from lakehouse.runner import Listener
 from lakehouse.table import FROM, Table

@@ -11,13 +11,13 @@ from deltalake import DeltaTable, Schema, write_deltalake
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pyspark.sql import DataFrame
 
-from lakehouse import changes, holdings, upkeep, withdrawn
 from lakehouse.ddl import Column, delta_schema
 from lakehouse.errors import ContractError
-from lakehouse.keeping import Keeping
+from lakehouse.local import changes, holdings, upkeep, withdrawn
+from lakehouse.local.keeping import Keeping
+from lakehouse.local.swap import exchange, swap
 from lakehouse.part import ALL, Part, Value
 from lakehouse.state import State
-from lakehouse.swap import exchange, swap
 
 
 class Lake(Keeping):

@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql.datasource import DataSource
 
 from lakehouse.code import LAYERS, code_version
-from lakehouse.csv_source import EhrCsv
 from lakehouse.errors import ConfigError
+from lakehouse.feeds.csv_source import EhrCsv
 from lakehouse.reference import dictionary_path
 from lakehouse.table import MAPPED, Mapping, Table
 

@@ -11,12 +11,12 @@ from lakehouse.building import Building
 from lakehouse.code import digest_of
 from lakehouse.commit import Committed, UnfitError
 from lakehouse.dates import DateShift
-from lakehouse.deadline import Deadline
+from lakehouse.engines.deadline import Deadline
 from lakehouse.errors import ContractError, LakehouseError, one_sentence
 from lakehouse.increment import Increment, Increments, within
 from lakehouse.io import Lake
-from lakehouse.ledger import Counts, Ledger, Outcome
 from lakehouse.pseudonyms import Identifier
+from lakehouse.records.ledger import Counts, Ledger, Outcome
 from lakehouse.reference import dictionary_version
 from lakehouse.registry import CONF_PREFIX, Node, Registry
 from lakehouse.tasks import Task, load_task

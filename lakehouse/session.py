@@ -32,7 +32,7 @@ def open_session(settings: Settings) -> SparkSession:
         case "sail":
             return _sail()
         case "spark":
-            from lakehouse import jvm  # noqa: PLC0415  (an engine is imported only when it is chosen)
+            from lakehouse.engines import jvm  # noqa: PLC0415  (an engine is imported only when it is chosen)
 
             return jvm.start(settings, _CONF)
         case _:
@@ -40,10 +40,10 @@ def open_session(settings: Settings) -> SparkSession:
 
 
 def _elsewhere(engine: str, address: str) -> SparkSession:
-    from lakehouse.remote import join  # noqa: PLC0415
+    from lakehouse.engines.remote import join  # noqa: PLC0415
 
     if engine == "spark":
-        from lakehouse import jvm  # noqa: PLC0415
+        from lakehouse.engines import jvm  # noqa: PLC0415
 
         return join(address, {**jvm.SESSION, **_UTC}, delta=True)
     return join(address, _CONF if engine == "sail" else _UTC)
@@ -76,7 +76,7 @@ def _sail() -> SparkSession:
     os.environ.setdefault("SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE", str(POOL_BYTES))
     from pysail.spark import SparkConnectServer  # noqa: PLC0415
 
-    from lakehouse.remote import join  # noqa: PLC0415
+    from lakehouse.engines.remote import join  # noqa: PLC0415
 
     server = SparkConnectServer(port=0)
     server.start(background=True)

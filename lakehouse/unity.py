@@ -11,16 +11,16 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from lakehouse.changes import STAMPS
 from lakehouse.code import LAYERS
 from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
-from lakehouse.lock import Door, Holder
+from lakehouse.local.changes import STAMPS
+from lakehouse.local.lock import Door, Holder
+from lakehouse.local.staging import STAGING
+from lakehouse.local.upkeep import newest_of_rows
 from lakehouse.part import ALL, Part, Value
-from lakehouse.staging import STAGING
 from lakehouse.state import State
-from lakehouse.upkeep import newest_of_rows
 
 DAY_SECONDS = 24 * 3600
 

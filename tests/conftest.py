@@ -1,7 +1,12 @@
-"""One Spark session for all tests, on the engine of EHR_ENGINE; frame equality that prints a readable difference."""
+"""One Spark session for all tests, on the engine of EHR_ENGINE; frame equality that prints a readable difference.
+
+The engine `spark` is asked over Spark Connect, as clusters and serverless Spark are: of the server that EHR_REMOTE
+names, else of one that is started here. Where EHR_REMOTE is there and empty, it is a JVM of this process.
+"""
 
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.session import open_session
 from lakehouse.settings import Settings
+from tests.connect_server import connect_server
 
 # How long an example takes says more of a machine's other work than of the code; pytest-timeout bounds each test.
 # In CI the same examples are tried each time, so that a change is judged by itself; elsewhere new ones are looked for.
@@ -22,8 +28,21 @@ ENGINE = os.environ.get("EHR_ENGINE", "sail")
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=8")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def engine_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The engine where it is a process of its own: whoever opens a session of `spark` asks it."""
+    if ENGINE != "spark" or "EHR_REMOTE" in os.environ:
+        yield
+        return
+    with connect_server(tmp_path_factory.mktemp("connect") / "server.log") as remote:
+        os.environ["EHR_REMOTE"] = remote
+        yield
+        if session := SparkSession.getActiveSession():
+            session.stop()  # before the server, of which it takes its leave
+
+
 @pytest.fixture(scope="session")
-def spark() -> SparkSession:
+def spark(engine_server: None) -> SparkSession:  # noqa: ARG001
     return open_session(Settings(engine=ENGINE))
 
 

@@ -15,10 +15,12 @@ def rows(path: Path) -> Rows:
 
 
 def edit(path: Path, change: Callable[[Rows], Rows]) -> None:
-    """Writes the file anew with what `change` makes of its rows."""
+    """Writes the file anew with what `change` makes of its rows; the first of them tells the columns."""
     before = rows(path)
+    names = list(before[0])
+    after = change(before)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(before[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(after[0]) if after else names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(change(before))
+    writer.writerows(after)
     path.write_bytes(gzip.compress(text.getvalue().encode()))

@@ -1,6 +1,6 @@
 """What all MIMIC-III contracts share: how a file is found, and the columns that come again and again."""
 
-from lakehouse.rawfiles import KNOWN, LINEAGE, PARSED
+from lakehouse.feeds.rawfiles import KNOWN, LINEAGE, PARSED
 from lakehouse.table import Raw, Table
 
 ROW_ID = "row_id BIGINT NOT NULL COMMENT 'row of the published table'"

@@ -1,6 +1,6 @@
 """What all MIMIC-IV contracts share: how a file is found, and the columns that come again and again."""
 
-from lakehouse.rawfiles import KNOWN, LINEAGE, PARSED
+from lakehouse.feeds.rawfiles import KNOWN, LINEAGE, PARSED
 from lakehouse.table import Raw, Table
 
 SUBJECT = "subject_id BIGINT NOT NULL COMMENT 'patient'"

@@ -6,7 +6,7 @@ from bronze.mimiciii import TABLES as MIMICIII_TABLES
 from bronze.mimiciv.hosp import HOSP
 from bronze.mimiciv.icu import ICU
 from bronze.mimiciv.orders import ORDERS
-from lakehouse.rawfiles import raw_columns
+from lakehouse.feeds.rawfiles import raw_columns
 from lakehouse.table import Table
 
 

@@ -24,7 +24,7 @@ from jobs.context import Context, check_only
 from jobs.operations.findings import Finding, of_files, of_history, of_key_and_rules, of_schema
 from jobs.operations.reckoning import Reckoning
 from lakehouse.errors import ContractError, one_sentence
-from lakehouse.ledger import TABLES as OPS
+from lakehouse.records.ledger import TABLES as OPS
 from lakehouse.registry import registry
 from lakehouse.table import Table
 

@@ -22,8 +22,8 @@ from jobs.context import Context
 from lakehouse.commit import QUARANTINE_COLUMNS
 from lakehouse.errors import ConfigError
 from lakehouse.io import Lake
+from lakehouse.records.snapshots import Snapshots
 from lakehouse.registry import registry
-from lakehouse.snapshots import Snapshots
 from lakehouse.state import State
 
 PLACE = "_source_row"

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.commit import QUARANTINE_COLUMNS
 from lakehouse.io import Lake
-from lakehouse.snapshots import UNTOLD, Snapshots
+from lakehouse.records.snapshots import UNTOLD, Snapshots
 from lakehouse.table import Rule, Table
 
 

@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 
 from jobs.context import Context
 from jobs.operations.findings import Finding
-from lakehouse.forgotten import FORGET
 from lakehouse.ingestion import RAW_FILES
-from lakehouse.ledger import FILES, RECONCILIATION
+from lakehouse.records.forgotten import FORGET
+from lakehouse.records.ledger import FILES, RECONCILIATION
 from lakehouse.registry import CONF_PREFIX, registry
 from lakehouse.table import Table
 

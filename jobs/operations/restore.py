@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from jobs.context import Context
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
-from lakehouse.snapshots import Snapshot, Snapshots
+from lakehouse.records.snapshots import Snapshot, Snapshots
 from lakehouse.state import State
 
 Action = Literal["put back", "withdrawn", "brought back"]

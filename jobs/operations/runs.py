@@ -11,8 +11,8 @@ from rich.table import Table as RichTable
 
 from jobs.context import Context
 from lakehouse.errors import ContractError
-from lakehouse.ledger import RUNS
-from lakehouse.snapshots import Snapshot, Snapshots
+from lakehouse.records.ledger import RUNS
+from lakehouse.records.snapshots import Snapshot, Snapshots
 
 _COLORS = {"failed": "red", "killed": "red", "running": "yellow"}
 

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 from jobs.context import Context
 from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError
-from lakehouse.forgotten import FORGET, NAMELESS, REASON, mentions
-from lakehouse.ledger import FILES, RECONCILIATION, RUNS, Outcome
+from lakehouse.records.forgotten import FORGET, NAMELESS, REASON, mentions
+from lakehouse.records.ledger import FILES, RECONCILIATION, RUNS, Outcome
 from lakehouse.table import RAW_TEXT, Table
 
 PATIENT, ADMISSION, STAY = "patient_id", "admission_id", "stay_id"

@@ -18,8 +18,8 @@ from jobs.privacy.erasure import Person, of_derived, of_names, of_raw
 from jobs.privacy.models import registered
 from jobs.privacy.patients import check_key, patients_of, raw_tables
 from lakehouse.errors import ConfigError
-from lakehouse.forgotten import Forgotten
-from lakehouse.ledger import FILES, RECONCILIATION, RUNS
+from lakehouse.records.forgotten import Forgotten
+from lakehouse.records.ledger import FILES, RECONCILIATION, RUNS
 from lakehouse.registry import registry
 from lakehouse.table import Table
 from models.provenance import patient_digest

@@ -17,8 +17,8 @@ from jobs.privacy.models import registered
 from jobs.privacy.patients import check_key, raw_tables
 from jobs.refine import refine, run_nodes
 from lakehouse.errors import ConfigError
-from lakehouse.forgotten import FORGOTTEN, Forgotten
 from lakehouse.pseudonyms import Identifier
+from lakehouse.records.forgotten import FORGOTTEN, Forgotten
 from lakehouse.registry import parameters, registry
 from models.provenance import patient_digest
 

@@ -12,7 +12,7 @@ from jobs.operations.runs import Run, runs
 from jobs.reconcile import Account, accounts
 from jobs.report.html import Markup, Section, details, note, number, paragraph, percent, table, tag, tiles
 from lakehouse.errors import ContractError
-from lakehouse.ledger import RUNS
+from lakehouse.records.ledger import RUNS
 from lakehouse.tasks import Task
 
 QUARANTINE = "_quarantine"

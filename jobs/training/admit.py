@@ -10,7 +10,7 @@ from jobs.evaluation.figures import figures_table, held_out, held_out_figures
 from jobs.training.fitting import Fitted
 from jobs.training.matrix import Matrix
 from lakehouse.errors import ModelError
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.tasks import Task
 from models.bootstrap import Interval, paired_differences
 from models.features import FeatureMismatchError, Kind

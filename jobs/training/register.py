@@ -14,7 +14,7 @@ from jobs.training.sealed import MANIFEST, opened, sha256
 from jobs.training.train_from import RECORD, TRAINED, read_models
 from jobs.training.training_record import fingerprint
 from lakehouse.errors import ContractError
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.tasks import Task
 from models.record import Record
 

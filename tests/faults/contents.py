@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse.io import Lake
-from lakehouse.ledger import Ledger
+from lakehouse.records.ledger import Ledger
 
 OF_THE_RUN = {
     "_ingested_at", "_batch_id", "_run_id", "scored_at", "run_id", "model_version", "feature_version", "trained_at",

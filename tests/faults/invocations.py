@@ -13,7 +13,7 @@ from pathlib import Path
 
 IMPORTED = (
     "jobs.cli", "jobs.run", "jobs.sql", "jobs.operations.check", "jobs.operations.maintain", "lakehouse.io",
-    "lakehouse.session", "lakehouse.jvm", "models.tracking", "mlflow", "sklearn.linear_model", "pysail.spark",
+    "lakehouse.session", "lakehouse.engines.jvm", "models.tracking", "mlflow", "sklearn.linear_model", "pysail.spark",
     "pyspark.sql.connect.session", "pyspark.sql.connect.functions", "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store", "alembic", "tests.faults.verb",
 )  # fmt: skip

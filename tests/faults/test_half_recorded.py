@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ingest import ingest
-from lakehouse.ledger import Ledger
+from lakehouse.records.ledger import Ledger
 from tests.faults.invocations import Invocations
 from tests.faults.lives import Life
 

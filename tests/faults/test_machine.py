@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.memory import GROUPS
+from lakehouse.engines.memory import GROUPS
 from tests.faults.invocations import Invocations, sentence
 from tests.faults.lives import Known, Life, fed
 

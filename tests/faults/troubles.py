@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from lakehouse.engines.memory import GROUPS
 from lakehouse.io import Lake
-from lakehouse.memory import GROUPS
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000

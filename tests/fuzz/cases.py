@@ -19,9 +19,9 @@ from jobs.ingest import ingest
 from jobs.operations.check import check
 from jobs.refine import refine
 from lakehouse.errors import RawDataError
+from lakehouse.feeds.rawfiles import Inventory
 from lakehouse.io import Lake
-from lakehouse.ledger import Outcome
-from lakehouse.rawfiles import Inventory
+from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
 from lakehouse.settings import load_settings
 from tests.conftest import ENGINE

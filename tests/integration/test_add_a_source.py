@@ -50,3 +50,12 @@ def test_the_stays_of_a_new_source_reach_gold(project: Project) -> None:
     rows = Lake(project.root / "lake").records("gold.mortality_cohort")
     found = sorted((r["stay_id"], r["split"], r["in_hospital_death"]) for r in rows if r["source"] == "clinicx")
     assert found == [("clinicx-1", "external", 0), ("clinicx-3", "external", 1)]
+
+
+def test_a_patient_of_the_new_source_can_be_forgotten(project: Project) -> None:
+    lake = Lake(project.root / "lake")
+    tables = [name for name in lake.names() if name.startswith("bronze.clinicx")]
+    assert {row["person"] for name in tables for row in lake.records(name)} == {71, 72, 79}
+    project.ehr("forget", "clinicx-72", "--lake", "lake")
+    assert {row["person"] for name in tables for row in lake.records(name)} == {71, 79}
+    assert {r["patient_id"] for r in lake.records("silver.patients") if r["source"] == "clinicx"} == {"clinicx-71"}

@@ -10,7 +10,7 @@ import pytest
 from jobs.context import Context
 from jobs.ingest import ingest
 from lakehouse.errors import RawDataError
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from tests.integration.worlds import CHALLENGE, MIMICIII, records, write_records
 from tests.raw_csv import edit, rows
 

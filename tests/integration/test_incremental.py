@@ -22,7 +22,7 @@ from lakehouse.dates import DateShift
 from lakehouse.errors import RawDataError
 from lakehouse.increment import Increment, Increments
 from lakehouse.io import Lake
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
 from lakehouse.rules import BROKEN, apply_rules
 from lakehouse.settings import load_settings

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from jobs.context import Context
 from jobs.ingest import ingest
 from lakehouse.errors import RawDataError
+from lakehouse.ingestion import Ingestion
 
 pytestmark = pytest.mark.usefixtures("spark")
 
@@ -92,7 +94,28 @@ def test_a_row_that_does_not_parse_is_quarantined_with_its_text(raw: Path, conte
     (outcome,) = ingest(context_of(raw), LABS)
     assert (outcome.rows_out, outcome.rows_quarantined) == (len(content) - 2, 1)
     refused = context_of(raw).lake.read_arrow(f"{LABS}_quarantine").to_pylist()
-    assert [(r["_rules"], r["_source_row"], r["_raw"]) for r in refused] == [(["parsed"], 3, content[3].rstrip("\n"))]
+    assert [(r["_rules"], r["_source_row"], r["_raw"]) for r in refused] == [
+        (["parsed", "valuenum_is_double"], 3, content[3].rstrip("\n"))
+    ]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_taken(
+    raw: Path, context_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = lines(raw / LABS_FILE)
+    read = Ingestion._read
+
+    def read_while_more_comes(self: Ingestion, *arguments: Any) -> Any:
+        write(raw / LABS_FILE, [*content, content[-1]])
+        return read(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ingestion, "_read", read_while_more_comes)
+        with pytest.raises(RawDataError, match=r"LABEVENTS\.csv\.gz changed while it was read: run again"):
+            ingest(context_of(raw), LABS)
+    assert not context_of(raw).lake.exists(LABS)
+    (outcome,) = ingest(context_of(raw), LABS)
+    assert outcome.rows_in == len(content)
 
 
 def test_two_patients_with_one_id_are_both_quarantined(raw: Path, context_of: Make) -> None:

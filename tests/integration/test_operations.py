@@ -27,8 +27,8 @@ from jobs.refine import refine
 from jobs.sql import query_duckdb
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.io import Lake
-from lakehouse.lock import FILE, Holder
-from lakehouse.snapshots import Snapshots
+from lakehouse.local.lock import FILE, Holder
+from lakehouse.records.snapshots import Snapshots
 from tests.integration.conftest import quiet_context
 from tests.raw_csv import Rows, edit
 

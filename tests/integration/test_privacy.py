@@ -24,15 +24,15 @@ from jobs.privacy.forget import Erased, forget
 from jobs.privacy.rotate import rotate
 from jobs.reconcile import accounts
 from jobs.refine import refine
-from lakehouse.audit import AUDIT
 from lakehouse.dates import days_of
 from lakehouse.errors import ConfigError, ContractError
-from lakehouse.forgotten import Forgotten
 from lakehouse.io import Lake
 from lakehouse.pseudonyms import Identifier
+from lakehouse.records.audit import AUDIT
+from lakehouse.records.forgotten import Forgotten
+from lakehouse.records.snapshots import Snapshots
 from lakehouse.registry import registry
 from lakehouse.settings import load_settings
-from lakehouse.snapshots import Snapshots
 from tests.conftest import ENGINE
 from tests.integration.worlds import CHALLENGE, MIMICIII, records
 from tests.raw_csv import edit, rows

@@ -3,12 +3,9 @@
 import csv
 import io
 import json
-import os
+import re
 import resource
-import subprocess
-import sys
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,74 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from bronze.synthetic import generate
-from lakehouse.io import Lake
+from tests.integration.made_site import KEY, PATIENTS, Site, ehr
 from tests.raw_csv import rows
 
-ROOT = Path(__file__).resolve().parents[2]
-KEY = "a made-up key that is nowhere else"
-PATIENTS = 200
 QUERY = "select stay_id, split, risk, flagged, top_features from gold.mortality_predictions order by risk desc limit 3"
 ANSWER_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A process that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Site:
-    """A raw folder, a lake, and the command line as processes whose settings come from the environment."""
-
-    raw: Path
-    root: Path
-    first: Ended
-
-    @property
-    def lake(self) -> Lake:
-        return Lake(self.root / "lake")
-
-    def ehr(self, *arguments: str) -> Ended:
-        return ehr(self.root, self.raw, *arguments)
-
-    def python(self, code: str) -> Ended:
-        """Runs code with the same settings."""
-        return python(self.root, self.raw, "-c", code)
-
-    def versions(self) -> dict[str, int | None]:
-        """Of all tables but the audit, which tells of each call."""
-        return {name: self.lake.version(name) for name in self.lake.names() if name != "ops.audit"}
-
-
-def ehr(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
-    return python(root, raw, "-m", "jobs.cli", *arguments, key=key)
-
-
-def python(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
-    known = {k: v for k, v in os.environ.items() if not k.startswith("EHR_")}
-    told = {"EHR_RAW": str(raw), "EHR_LAKE": str(root / "lake"), "EHR_PRESET": "quick", "EHR_TRAIN_SECONDS": "1"}
-    if key:
-        told["EHR_PSEUDONYM_KEY"] = key
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=root, env={**known, **told, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    root = tmp_path_factory.mktemp("site")
-    raw = root / "raw"
-    generate(raw, PATIENTS, 5)
-    first = ehr(root, raw, "run")
-    assert first.code == 0, first.err
-    return Site(raw, root, first)
 
 
 def test_it_ends_with_a_prediction_for_every_stay_of_the_cohort(site: Site) -> None:
@@ -190,8 +124,9 @@ def strings_of(column: pa.ChunkedArray) -> set[str]:
     return {text for text in column.to_pylist() if text} if pa.types.is_string(column.type) else set()
 
 
-def test_no_raw_identifier_leaves_bronze(site: Site) -> None:
-    """Of patients, admissions and stays of MIMIC and of the Challenge's records: in no text of any file past bronze."""
+@pytest.fixture(scope="module")
+def raw_ids(site: Site) -> set[str]:
+    """Those of patients, admissions and stays of MIMIC and of the Challenge's records."""
     mimic = {
         row[column]
         for path, column in (
@@ -202,19 +137,46 @@ def test_no_raw_identifier_leaves_bronze(site: Site) -> None:
         for row in rows(site.raw / f"{path}.csv.gz")
     }  # fmt: skip
     outcomes = (site.raw / "challenge-2012" / "Outcomes-a.txt").read_text().splitlines()[1:]
-    raw_ids = mimic | {line.split(",")[0] for line in outcomes}
-    assert len(raw_ids) > 200
-    found = {}
-    for layer in ("silver", "gold", "ops"):
-        for file in sorted((site.root / "lake" / layer).rglob("*.parquet")):
-            table = pq.read_table(file, partitioning=None)
-            texts = set().union(*(strings_of(column) for column in table.columns)) if table.num_columns else set()
-            parts = {part for text in texts for part in text.replace("_", "-").split("-")} | texts
-            if leaked := parts & raw_ids:
-                found[str(file.relative_to(site.root))] = sorted(leaked)[:3]
-    assert found == {}
+    ids = mimic | {line.split(",")[0] for line in outcomes}
+    assert len(ids) > 200
+    return ids
+
+
+def test_no_raw_identifier_leaves_bronze(site: Site, raw_ids: set[str]) -> None:
+    """Not in any text of any table past bronze, nor of what trainings keep."""
+    found, read = {}, 0
+    for file in sorted((site.root / "lake").rglob("*.parquet")):
+        if "bronze" in file.relative_to(site.root).parts:
+            continue
+        table, read = pq.read_table(file, partitioning=None), read + 1
+        texts = set().union(*(strings_of(column) for column in table.columns)) if table.num_columns else set()
+        parts = {part for text in texts for part in text.replace("_", "-").split("-")} | texts
+        if leaked := parts & raw_ids:
+            found[str(file.relative_to(site.root))] = sorted(leaked)[:3]
+    assert found == {} and read > 50
     stays = site.lake.read_arrow("silver.stays", ["stay_id"]).column("stay_id").to_pylist()
     assert all(len(stay.rsplit("-", 1)[1]) == 32 for stay in stays)
+
+
+def numbers_in(content: bytes) -> set[str]:
+    """Whole numbers of six digits or more: neither what follows a decimal point nor a part of a digest."""
+    return {number.decode() for number in re.findall(rb"(?<![\w.])\d{6,10}(?![\w.])", content)}
+
+
+def test_no_raw_identifier_is_in_what_people_see_or_models_keep(site: Site, raw_ids: set[str]) -> None:
+    """Not in what commands print, in reports and model cards, nor in MLflow's database and files."""
+    told = [site.first, site.ehr("report", "--out", str(site.root / "report.html")), site.ehr("card"), site.ehr("runs")]
+    told += [site.ehr("reconcile"), site.ehr("check")]
+    assert [ended.code for ended in told] == [0] * len(told), [ended.err for ended in told]
+    printed = {f"printed {i}": (ended.out + ended.err).encode() for i, ended in enumerate(told)}
+    stored = [
+        site.root / "report.html",
+        *(file for file in (site.root / "lake" / "mlflow").rglob("*") if file.is_file()),
+    ]
+    kept = {str(file.relative_to(site.root)): file.read_bytes() for file in stored}
+    assert any(name.endswith("mlflow.db") for name in kept) and any(name.endswith(".json") for name in kept)
+    leaked = {name: sorted(numbers_in(content) & raw_ids)[:3] for name, content in {**printed, **kept}.items()}
+    assert {name: ids for name, ids in leaked.items() if ids} == {}
 
 
 def test_the_key_is_written_nowhere(site: Site) -> None:

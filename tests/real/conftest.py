@@ -14,7 +14,7 @@ from jobs.featurize import featurize
 from jobs.ingest import ingest
 from jobs.refine import refine
 from lakehouse.io import Lake
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 from lakehouse.settings import load_settings
 
 STAGES = (ingest, refine, featurize)

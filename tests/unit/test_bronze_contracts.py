@@ -13,8 +13,9 @@ import pytest
 
 from bronze import challenge2012, mimiciii, mimiciv
 from bronze.challenge2012_records import ChallengeRecords
-from lakehouse.csv_source import EhrCsv, header
-from lakehouse.rawfiles import Inventory, RawFile, raw_columns, read_options
+from lakehouse.feeds.csv_source import EhrCsv
+from lakehouse.feeds.headers import header
+from lakehouse.feeds.rawfiles import KNOWN, PARSED, Inventory, RawFile, raw_columns, read_options
 from lakehouse.table import Table
 
 TABLES = (*challenge2012.TABLES, *mimiciii.TABLES, *mimiciv.TABLES)
@@ -36,7 +37,7 @@ def test_a_contract_is_whole(table: Table) -> None:
     assert table.mode == "append"
     assert [column.name for column in table.columns if not column.comment] == []
     assert table.column_names[-5:] == ["_source_file", "_source_row", "_extra", "_ingested_at", "_batch_id"]
-    assert [rule.check for rule in table.rules] == ["_raw IS NULL"]
+    assert table.rules == (PARSED, KNOWN)
     nullable = [column.name for column in table.columns if column.nullable]
     assert set(table.raw.absent_ok) <= set(nullable)
     assert set(table.key).isdisjoint(nullable)

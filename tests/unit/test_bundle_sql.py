@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from gold.mortality.cohort import TABLE as COHORT
 from gold.mortality.predictions import TABLES as PREDICTIONS
 from lakehouse.io import Lake
-from lakehouse.ledger import RECONCILIATION, RUNS
+from lakehouse.records.ledger import RECONCILIATION, RUNS
 from lakehouse.table import Table
 from tests.unit.bundle import bundle
 

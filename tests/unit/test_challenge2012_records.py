@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bronze.challenge2012 import MEASUREMENTS
-from bronze.challenge2012_records import HEADER, ChallengeRecords, read_records
+from bronze.challenge2012_files import HEADER
+from bronze.challenge2012_records import ChallengeRecords, read_records
 from lakehouse.errors import RawDataError
-from lakehouse.rawfiles import find, read_options
+from lakehouse.feeds.rawfiles import find, read_options
 
 REGEX = dict(MEASUREMENTS.raw.path_columns)["record_set"] if MEASUREMENTS.raw else ""
 
@@ -130,7 +131,7 @@ def test_paths_in_a_tarball_do_no_harm_and_other_members_are_passed_over(tmp_pat
             {"set-a/11.txt": "Time;Parameter;Value\n"},
             r"^set-a/11\.txt in set-a\.tar\.gz does not begin with the header",
         ),
-        ({"set-a/11.txt": ""}, r"^set-a/11\.txt in set-a\.tar\.gz does not begin with the header"),
+        ({"set-a/11.txt": ""}, r"^set-a/11\.txt in set-a\.tar\.gz has no header: its first line is empty"),
         ({"x/11.txt": record(), "y/11.txt": record()}, r"^set-a\.tar\.gz holds 11\.txt twice"),
         ({"notes.txt": "x"}, r"^set-a\.tar\.gz holds no record"),
     ],

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse import csv_source
-from lakehouse.cells import parse
-from lakehouse.csv_source import CsvReader, EhrCsv, balanced, check_header, raw_data_error, read_csv
 from lakehouse.errors import RawDataError
+from lakehouse.feeds import csv_source
+from lakehouse.feeds.cells import parse
+from lakehouse.feeds.csv_source import CsvReader, EhrCsv, balanced, raw_data_error, read_csv
+from lakehouse.feeds.headers import check_header
 
 COLUMNS = (
     ("item", "BIGINT"), ("seen", "TIMESTAMP"), ("day", "DATE"), ("amount", "DOUBLE"), ("flag", "INT"),
@@ -44,11 +45,11 @@ def test_typed_cells_with_lineage(tmp_path: Path, name: str) -> None:
     assert rows(path) == [
         {
             "item": 7, "seen": datetime(2101, 2, 3, 4, 5, 6), "day": date(2101, 2, 3), "amount": 1.5, "flag": 0,
-            "note": "ok", "_source_file": name, "_source_row": 1, "_raw": None, "_extra": None,
+            "note": "ok", "_source_file": name, "_source_row": 1, "_raw": None, "_misread": None, "_extra": None,
         },
         {
             "item": None, "seen": None, "day": None, "amount": None, "flag": None, "note": None,
-            "_source_file": name, "_source_row": 2, "_raw": None, "_extra": None,
+            "_source_file": name, "_source_row": 2, "_raw": None, "_misread": None, "_extra": None,
         },
     ]  # fmt: skip
 
@@ -103,11 +104,11 @@ def test_an_absent_column_is_null_and_the_header_check_names_it(tmp_path: Path) 
     columns = (("id", "BIGINT"), ("caregiver", "BIGINT"), ("value", "DOUBLE"))
     (row,) = rows(path, columns)
     assert (row["caregiver"], row["value"], row["_raw"]) == (None, None, None)
-    check_header(path, "x/t.csv", columns, absent_ok=("caregiver", "value"))
-    with pytest.raises(RawDataError, match=r"^x/t\.csv lacks the columns caregiver, value, which"):
-        check_header(path, "x/t.csv", columns)
-    with pytest.raises(RawDataError, match=r"^x/t\.csv lacks the column value, which"):
-        check_header(path, "x/t.csv", columns, absent_ok=("caregiver",))
+    check_header(path, "x/t.csv", "bronze.t", columns, absent_ok=("caregiver", "value"))
+    with pytest.raises(RawDataError, match=r"^x/t\.csv lacks the columns caregiver, value, which bronze\.t needs\.$"):
+        check_header(path, "x/t.csv", "bronze.t", columns)
+    with pytest.raises(RawDataError, match=r"^x/t\.csv lacks the column value, which bronze\.t needs"):
+        check_header(path, "x/t.csv", "bronze.t", columns, absent_ok=("caregiver",))
 
 
 def test_a_column_that_only_the_name_tells(tmp_path: Path) -> None:
@@ -202,6 +203,29 @@ def test_cells_that_do_not_read(kind: str, cell: str) -> None:
     assert parsed.to_pylist() == [None, None, None]
     assert unparsed is not None
     assert unparsed.to_pylist() == [False, True, False]
+
+
+ANY_CELL = st.text("0123456789-+.eExXaT: /inf", max_size=8) | st.sampled_from(
+    [
+        "2101-02-03T04:05",
+        "2101-02-03 04:05:06.5",
+        "2101-02-30",
+        "0x1F",
+        "1e5",
+        ".5",
+        "5.",
+        "++5",
+        "1E-3",
+        "1_000",
+        "9" * 25,
+    ]
+)
+
+
+@given(st.sampled_from(["BIGINT", "INT", "DOUBLE", "DATE", "TIMESTAMP"]), st.lists(ANY_CELL, min_size=1, max_size=20))
+def test_a_cell_reads_among_cells_that_do_not_as_it_reads_alone(kind: str, texts: list[str]) -> None:
+    together, _ = parse(pa.array([*texts, "?"]), kind)
+    assert together[:-1].to_pylist() == [parse(pa.array([text]), kind)[0][0].as_py() for text in texts]
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=12)

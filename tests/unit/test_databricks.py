@@ -11,11 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from jobs import cli
 from jobs.training.sealed import opened, sealed
+from lakehouse.engines.secret_scope import read_secret
 from lakehouse.errors import ConfigError
-from lakehouse.secret_scope import read_secret
 from lakehouse.session import open_session
 from lakehouse.settings import Settings, load_settings, origins
 from tests.conftest import ENGINE
@@ -138,7 +139,7 @@ def test_a_wheel_task_has_a_session_though_none_is_active(spark: SparkSession, m
     refused = in_another_thread(on_databricks)
     assert isinstance(refused, ConfigError)
     assert "none is active" in str(refused)
-    if ENGINE == "spark":
+    if ENGINE == "spark" and not isinstance(spark, ConnectSession):
         monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
     else:  # as Databricks Connect and serverless tell of theirs
         monkeypatch.setenv("SPARK_REMOTE", f"sc://{spark.client._builder.endpoint}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.deadline import Deadline
+from lakehouse.engines.deadline import Deadline
 from lakehouse.errors import ContractError, DeadlineError
 
 SENTENCE = (
@@ -62,7 +62,7 @@ def test_an_engine_that_does_not_come_back_ends_the_process() -> None:
 
 def test_such_a_process_says_so_and_has_the_code_for_it() -> None:
     code = (
-        "import time\nfrom lakehouse.deadline import Deadline\n"
+        "import time\nfrom lakehouse.engines.deadline import Deadline\n"
         "with Deadline(0.05, grace_seconds=0.05)('silver.stays'): time.sleep(60)"
     )
     command = [sys.executable, "-c", code]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bronze.challenge2012 import MEASUREMENTS
-from lakehouse.delivery import Delivery
 from lakehouse.errors import RawDataError
-from lakehouse.rawfiles import Inventory
+from lakehouse.feeds.delivery import Delivery
+from lakehouse.feeds.rawfiles import Inventory
 
 
 def write(raw: Path, **files: str) -> None:

@@ -10,11 +10,11 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse import holdings
-from lakehouse.changes import changed
 from lakehouse.errors import ContractError
+from lakehouse.local import holdings
+from lakehouse.local.changes import changed
+from lakehouse.local.swap import exchange
 from lakehouse.part import ALL, Part
-from lakehouse.swap import exchange
 
 SCHEMA = pa.schema([("source", pa.string()), ("who", pa.string()), ("n", pa.int64())])
 Row = tuple[str, str | None, int]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from gold.mortality import cohort, features, sequences
+from gold.mortality import code_frequencies, cohort, features, sequences
 from lakehouse.reference import dictionary_frame
 
 WINDOW = 48
@@ -61,7 +61,14 @@ def tables(spark: SparkSession, world: dict[str, Any]) -> tuple[list[Any], list[
     )
     coded = diagnoses(spark, ("h1", "ICD-9-CM", "4280"), *((a, "ICD-9-CM", code) for a, code in world["codes"]))
     built = features.build(
-        of_cohort, all_stays, measured, stayed, coded, dictionary_frame(spark, "comorbidities"), asked
+        of_cohort,
+        all_stays,
+        measured,
+        stayed,
+        coded,
+        code_frequencies.build(of_cohort, stayed, coded),
+        dictionary_frame(spark, "comorbidities"),
+        asked,
     )
     ordered = sequences.build(of_cohort, measured, dictionary_frame(spark, "concepts"), asked)
     return sorted(built.collect()), sorted(ordered.collect())

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigError
-from lakehouse.forgotten import Forgotten, Secret
+from lakehouse.records.forgotten import REASON, Forgotten, Secret
 from lakehouse.registry import registry
+from lakehouse.table import LEFT_OUT, RAW_TEXT
 
 KEYS = st.one_of(st.none(), st.text(min_size=1).map(SecretStr))
 
@@ -33,6 +35,18 @@ def test_a_patient_is_known_by_source_and_id_and_in_one_lake_alone() -> None:
     known = Forgotten(one.secret, frozenset([digest]), {})
     assert known.holds("mimiciii", "10006") and not known.holds("mimiciii", "10007")
     assert known.names_one("mimiciii", "set-a/10006.txt.gz") and not known.names_one("mimiciii", "10006/10007.txt")
+
+
+@pytest.mark.engine
+def test_rows_of_a_patient_are_left_out_also_those_that_did_not_parse(spark: SparkSession) -> None:
+    nobody = Forgotten(Secret.wrap(secrets.token_bytes(32), None), frozenset(), {})
+    known = Forgotten(nobody.secret, frozenset([nobody.digest("mimiciii", "10006")]), {})
+    table = registry().tables["bronze.mimiciii_labevents"]
+    given = [(1, 10006, None), (2, 10007, None), (3, None, '3,"10006",high'), (4, None, "4,100061,high")]
+    rows = spark.createDataFrame(given, f"row_id BIGINT, subject_id BIGINT, `{RAW_TEXT}` STRING")
+    left_out = known.leave_out(rows, table).where(f"{LEFT_OUT} = '{REASON}'")
+    assert sorted(left_out.select("row_id").collect()) == [(1,), (3,)]
+    assert LEFT_OUT not in nobody.leave_out(rows, table).columns
 
 
 def test_every_raw_table_says_whose_rows_it_holds_or_holds_no_patients() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bronze.challenge2012_records import read_records
-from lakehouse.csv_source import read_csv
 from lakehouse.errors import RawDataError
-from lakehouse.headers import check_header
-from lakehouse.textfile import MOST_EXPANSION
+from lakehouse.feeds.csv_source import read_csv
+from lakehouse.feeds.headers import check_header
+from lakehouse.feeds.textfile import MOST_EXPANSION
 
 COLUMNS = (("id", "BIGINT"), ("value", "DOUBLE"))
 RECORD = b"Time,Parameter,Value\n00:00,RecordID,7\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse import jvm
+from lakehouse.engines import jvm
 from lakehouse.errors import ConfigError
 from lakehouse.settings import Settings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.io import Lake
-from lakehouse.ledger import RECONCILIATION, RUNS, TABLES, Ledger, Outcome, new_run_id
+from lakehouse.records.ledger import RECONCILIATION, RUNS, TABLES, Ledger, Outcome, new_run_id
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 NODE = "silver.stays[ward]"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import LakehouseError, LockedError
-from lakehouse.lock import FILE, Holder, exclusive, look
+from lakehouse.local.lock import FILE, Holder, exclusive, look
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from lakehouse.lock import Holder, exclusive
+from lakehouse.local.lock import Holder, exclusive
 with exclusive(Path(sys.argv[1]), Holder.here("run-a", "ingest"), 0, print):
     {inside}
 """
@@ -74,8 +74,8 @@ def test_the_second_goes_on_as_soon_as_the_first_has_ended(tmp_path: Path) -> No
             other.stdin.write("\n")
             other.stdin.flush()
 
-        with exclusive(tmp_path, me(), 30, told) as killed:
-            assert killed is None
+        with exclusive(tmp_path, me(), 30, told) as door:
+            assert door.killed is None
             holder, at_work = look(tmp_path)
             assert holder and (holder.run_id, holder.pid, at_work) == ("run-b", os.getpid(), True)
     assert len(said) == 1
@@ -90,14 +90,14 @@ def test_a_killed_holder_holds_nobody_up_and_is_named(tmp_path: Path, inside: st
         holder, at_work = look(tmp_path)
         assert holder and (holder.run_id, at_work) == ("run-a", False)
         started = time.monotonic()
-        with exclusive(tmp_path, me(), 5, print) as killed:
-            assert killed == holder
+        with exclusive(tmp_path, me(), 5, print) as door:
+            assert door.killed == holder
         assert time.monotonic() - started < 2
 
 
 def test_who_only_looks_makes_no_writer_stop(tmp_path: Path) -> None:
     """Looking takes the lock for a moment; one that is not willing to wait at all still gets it."""
-    code = "import sys\nfrom pathlib import Path\nfrom lakehouse.lock import look\nprint(1, flush=True)\n"
+    code = "import sys\nfrom pathlib import Path\nfrom lakehouse.local.lock import look\nprint(1, flush=True)\n"
     code += "while True: look(Path(sys.argv[1]))"
     (tmp_path / FILE).touch()
     looker = subprocess.Popen(
@@ -118,15 +118,45 @@ def test_an_error_inside_frees_the_lake(tmp_path: Path) -> None:
     with pytest.raises(KeyError), exclusive(tmp_path, me(), 0, print):
         raise KeyError
     assert look(tmp_path) == (None, False)
-    with exclusive(tmp_path, me(), 0, print) as killed:
-        assert killed is None
+    with exclusive(tmp_path, me(), 0, print) as door:
+        assert door.killed is None
+
+
+def test_who_could_not_record_its_end_is_taken_for_killed(tmp_path: Path) -> None:
+    with exclusive(tmp_path, me(), 0, print) as door:
+        door.keeps_name = True
+    holder, at_work = look(tmp_path)
+    assert holder and (holder.run_id, at_work) == ("run-b", False)
+    with exclusive(tmp_path, me("run-c"), 0, print) as door:
+        assert door.killed == holder
+    assert look(tmp_path) == (None, False)
+
+
+def test_who_is_not_admitted_leaves_the_name_of_who_was_killed(tmp_path: Path) -> None:
+    with exclusive(tmp_path, me(), 0, print) as door:
+        door.keeps_name = True
+
+    def refuse() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError), exclusive(tmp_path, me("run-c"), 0, print, refuse):
+        pass
+    holder, at_work = look(tmp_path)
+    assert holder and (holder.run_id, at_work) == ("run-b", False)
+
+
+def test_a_shorter_name_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
+    with exclusive(tmp_path, me("run-with-a-long-name"), 0, print) as door:
+        door.keeps_name = True
+    with exclusive(tmp_path, me("run"), 0, print):
+        assert json.loads((tmp_path / FILE).read_text())["run_id"] == "run"
 
 
 def test_a_torn_name_on_the_door_is_no_name(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(json.dumps({"run_id": "run-a"})[:-4])
     assert look(tmp_path) == (None, False)
-    with exclusive(tmp_path, me(), 0, print) as killed:
-        assert killed is None
+    with exclusive(tmp_path, me(), 0, print) as door:
+        assert door.killed is None
 
 
 def test_a_lake_that_cannot_be_written_is_named(tmp_path: Path) -> None:

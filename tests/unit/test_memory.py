@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lakehouse.engines.memory import Group, group, watched
 from lakehouse.errors import ResourceError
-from lakehouse.memory import Group, group, watched
 
 MEBIBYTE = 1 << 20
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jobs.profile import Profile, Spent, Stage, cpu_seconds, peak_memory
 from jobs.progress import StageProgress
-from lakehouse.ledger import Outcome
+from lakehouse.records.ledger import Outcome
 
 
 def shown(profile: Profile) -> list[list[str]]:

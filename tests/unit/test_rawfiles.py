@@ -10,7 +10,7 @@ from bronze.challenge2012 import MEASUREMENTS, OUTCOMES
 from bronze.mimiciii import TABLES as MIMICIII
 from bronze.mimiciv import TABLES as MIMICIV
 from lakehouse.errors import RawDataError
-from lakehouse.rawfiles import Inventory, find, raw_columns, read_options
+from lakehouse.feeds.rawfiles import Inventory, find, raw_columns, read_options
 from lakehouse.table import Raw, Table
 
 BY_NAME = {table.name.removeprefix("bronze."): table for table in (*MIMICIII, *MIMICIV)}
@@ -20,7 +20,7 @@ CHARTEVENTS, PATIENTS = BY_NAME["mimiciii_chartevents"], BY_NAME["mimiciii_patie
 def touch(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("x")
+        (folder / name).write_text(name)
 
 
 def names(folder: Path, table: Table) -> list[str]:
@@ -107,8 +107,8 @@ def test_a_file_tells_its_size_time_and_hash(tmp_path: Path) -> None:
     touch(tmp_path, "x/PATIENTS.csv")
     (file,) = find(tmp_path, PATIENTS)
     state = (tmp_path / "x/PATIENTS.csv").stat()
-    assert (file.path, file.size, file.mtime_ns) == (tmp_path / "x/PATIENTS.csv", 1, state.st_mtime_ns)
-    assert file.sha256 == hashlib.sha256(b"x").hexdigest()
+    assert (file.path, file.size, file.mtime_ns) == (tmp_path / "x/PATIENTS.csv", 14, state.st_mtime_ns)
+    assert file.sha256 == hashlib.sha256(b"x/PATIENTS.csv").hexdigest()
 
 
 def test_options_tell_the_reader_all_and_check_the_header_first(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from tiny_lake import bronze, module, node_names, same, table_of
 
 from lakehouse import code
 from lakehouse.code import code_version, imports_of, source_file
-from lakehouse.csv_source import EhrCsv
 from lakehouse.errors import ConfigError
+from lakehouse.feeds.csv_source import EhrCsv
 from lakehouse.registry import build_registry
 from lakehouse.table import Mapping, Table
 

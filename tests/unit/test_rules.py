@@ -109,6 +109,20 @@ def test_helper_columns_may_have_any_type_and_nulls(spark: SparkSession, lake: L
     assert given.columns == ["id", "_left_out", "_rows", "_merged_as", "_from", "_raw", BROKEN]
 
 
+def test_rules_that_a_reader_found_broken_come_after_those_of_the_contract(spark: SparkSession, lake: Lake) -> None:
+    table = Table("silver.t", "id BIGINT NOT NULL, value DOUBLE", ("id",))
+    rows = spark.createDataFrame(
+        [(1, 1.0, None), (2, None, "value_is_double"), (None, None, "id_is_bigint value_is_double")],
+        "id BIGINT, value DOUBLE, _misread STRING",
+    )
+    put(lake, rows, table)
+    assert stored(lake, "silver.t", "id") == [(1,)]
+    assert stored(lake, "silver.t_quarantine", "id", "_rules") == [
+        (2, ["value_is_double"]),
+        (None, ["id_missing", "id_is_bigint", "value_is_double"]),
+    ]
+
+
 def test_a_column_may_be_named_like_a_keyword(spark: SparkSession, lake: Lake) -> None:
     table = Table("silver.t", "table STRING NOT NULL, values ARRAY<INT>, time TIMESTAMP NOT NULL", ("table",))
     rows = spark.sql("SELECT 'a' AS table, array(1, 2) AS values, timestamp'2020-01-01' AS time")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.io import Lake
-from lakehouse.ledger import FILES, Ledger, Outcome
-from lakehouse.snapshots import SNAPSHOTS, Snapshot, Snapshots, is_in_force, spans_in_force
+from lakehouse.records.ledger import FILES, Ledger, Outcome
+from lakehouse.records.snapshots import SNAPSHOTS, Snapshot, Snapshots, is_in_force, spans_in_force
 from lakehouse.state import State
 from lakehouse.table import Table
 

@@ -1,5 +1,6 @@
 """`ehr sql` reads the tables that a query names: no other file, no variable, and nothing is written."""
 
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +34,16 @@ def lake(tmp_path: Path) -> Lake:
 )
 def test_what_a_query_is(lake: Lake, query: str, rows: list[dict[str, object]]) -> None:
     assert query_duckdb(lake, query).to_pylist() == rows
+
+
+def test_times_are_utc_wherever_the_machine_is(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = "SELECT strftime(TIMESTAMPTZ '2020-01-01 12:00:00+00', '%H') AS hour FROM silver.ward LIMIT 1"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "America/New_York")
+        time.tzset()
+        told = query_duckdb(lake, noon).to_pylist()
+    time.tzset()
+    assert told == [{"hour": "12"}]
 
 
 @pytest.mark.parametrize(

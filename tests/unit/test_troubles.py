@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
+from lakehouse.engines.machine import AGAIN, trouble_of
 from lakehouse.errors import ConfigError, ContractError, RawDataError, one_sentence
-from lakehouse.machine import AGAIN, trouble_of
 
 
 def raised(text: str, *causes: BaseException) -> BaseException:

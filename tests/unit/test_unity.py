@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse.commit import Scope, commit
+from lakehouse.part import Part
 from lakehouse.table import Rule, Table
 from lakehouse.unity import UnityLake
 from tests.conftest import ENGINE
@@ -42,7 +43,7 @@ def test_a_commit_writes_good_rows_and_quarantine_and_replaces_one_partition(
     lake: UnityLake, spark: SparkSession
 ) -> None:
     def put(source: str, values: list[float]) -> None:
-        scope = Scope(f"source = '{source}'", f"_node = '{source}'", ("source", source))
+        scope = Scope(Part(within={"source": source}), Part(within={"_node": source}))
         frame = readings(spark, source, values)
         commit(lake, READINGS, frame, node=source, run_id="r", scope=scope, default_from="made")
 
@@ -130,3 +131,20 @@ def test_upkeep_changes_no_row_and_tells_which_version_brought_them(lake: UnityL
     ]
     lake.withdraw(READINGS.name, "run")
     assert not lake.exists(READINGS.name)
+
+
+def test_a_part_is_replaced_counted_and_compared(lake: UnityLake, spark: SparkSession) -> None:
+    lake.create(READINGS.name, READINGS.columns, READINGS.partition_by)
+    lake.replace(READINGS.name, readings(spark, "x", [1.0, 2.0, 3.0]))
+    part = Part("id", frozenset({0, 1}), {"source": "x"})
+    assert lake.count(READINGS.name, part) == 2
+    assert lake.count(READINGS.name, Part(within={"source": "x"}), outside=part) == 1
+    assert lake.values(READINGS.name, "value", None, part) == {1.0, 2.0}
+    before = lake.version(READINGS.name) or 0
+    lake.replace(READINGS.name, readings(spark, "x", [9.0]), part)
+    assert {(r["id"], r["value"]) for r in lake.read(READINGS.name).collect()} == {(0, 9.0), (2, 3.0)}
+    after = lake.version(READINGS.name) or 0
+    assert lake.changed(READINGS.name, "id", before, after, {"source": "x"}) == {0, 1}
+    assert lake.versions_of_rows(READINGS.name, before) == {after}
+    lake.replace(READINGS.name, None, part)
+    assert lake.read_part(READINGS.name, Part(within={"source": "x"}), "label").count() == 1

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
+from lakehouse.local.upkeep import newest_of_rows
+from lakehouse.local.withdrawn import FOLDER
 from lakehouse.table import Table
-from lakehouse.upkeep import newest_of_rows
-from lakehouse.withdrawn import FOLDER
 
 WARD = Table("silver.ward", "id BIGINT NOT NULL COMMENT 'bed', value DOUBLE", ("id",))
 

@@ -82,7 +82,7 @@ def test_tests_run_on_each_python_with_and_without_java() -> None:
 
 def test_steps_name_targets_verbs_and_files_that_there_are() -> None:
     made = {word for line in COMMANDS for word in re.findall(r"\bmake (\w+)", line)}
-    assert made == {"check", "lock", "test", "docs", "setup"}
+    assert made == {"audit", "check", "lock", "test", "docs", "setup", "site"}
     for name in made:
         target(name)
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.ddl import parse_columns
 from lakehouse.io import Lake
-from lakehouse.ledger import Ledger, Outcome
 from lakehouse.pseudonyms import Identifier
+from lakehouse.records.ledger import Ledger, Outcome
 from lakehouse.registry import Node, Registry, build_registry
 from lakehouse.runner import Runner
 from lakehouse.table import Raw, Table

@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.training.matrix import Matrix
 from jobs.training.rows import FEATURES, write_rows
 from lakehouse.errors import ConfigError
+from lakehouse.local.staging import STAGING
 from lakehouse.session import open_session
 from lakehouse.settings import Settings
-from lakehouse.staging import STAGING
 from models.registry import Registry
 
 GPUS = "spark.task.resource.gpu.amount"

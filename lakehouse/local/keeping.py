@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from lakehouse import lock, upkeep, withdrawn
 from lakehouse.errors import ContractError
-from lakehouse.staging import STAGING, Staging
+from lakehouse.local import lock, upkeep, withdrawn
+from lakehouse.local.staging import STAGING, Staging
 
 
 class Keeping(Staging):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from lakehouse.tables import Tables
+from lakehouse.local.tables import Tables
 
 STAGING = "_staging"
 

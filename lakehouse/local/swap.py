@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from lakehouse import holdings
 from lakehouse.errors import ContractError
+from lakehouse.local import holdings
 from lakehouse.part import Part
 
 

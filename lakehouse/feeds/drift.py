@@ -4,10 +4,10 @@ from collections import Counter
 
 from pyspark.sql import functions as F
 
-from lakehouse.cells import is_of_type
 from lakehouse.commit import Committed
+from lakehouse.feeds.cells import is_of_type
+from lakehouse.feeds.rawfiles import KNOWN, raw_columns
 from lakehouse.io import Lake
-from lakehouse.rawfiles import KNOWN, raw_columns
 from lakehouse.table import Table
 
 CHANGED_TYPE = "changed_type"

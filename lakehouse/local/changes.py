@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from lakehouse import holdings
+from lakehouse.local import holdings
 from lakehouse.part import Part, Value
 
 STAMPS = ("_ingested_at", "_batch_id")

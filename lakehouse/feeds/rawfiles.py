@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lakehouse.errors import RawDataError
-from lakehouse.headers import check_header
+from lakehouse.feeds.headers import check_header
 from lakehouse.table import Raw, Rule, Table
 
 LINEAGE = """

@@ -63,7 +63,7 @@ class Deadline:
 
 
 def _place(frame: FrameType | None) -> str:
-    """Where the code of this project is that a thread is in, e.g. `stage (lakehouse/staging.py, line 31)`."""
+    """Where the code of this project is that a thread is in, e.g. `stage (lakehouse/local/staging.py, line 31)`."""
     while frame is not None:
         file = Path(frame.f_code.co_filename)
         if file.is_relative_to(HERE) and ".venv" not in file.parts:

@@ -20,11 +20,11 @@ import pyarrow.csv as pa_csv
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
-from lakehouse.cells import ARROW_TYPES, is_of_type, parse
 from lakehouse.errors import RawDataError
-from lakehouse.headers import Columns, column_names, from_name
+from lakehouse.feeds.cells import ARROW_TYPES, is_of_type, parse
+from lakehouse.feeds.headers import Columns, column_names, from_name
+from lakehouse.feeds.textfile import READ_BYTES, TextFile, readable
 from lakehouse.table import MISREAD, RAW_TEXT
-from lakehouse.textfile import READ_BYTES, TextFile, readable
 
 LINEAGE_FIELDS = (
     ("_source_file", "STRING"), ("_source_row", "BIGINT"), (RAW_TEXT, "STRING"), (MISREAD, "STRING"),
@@ -217,7 +217,7 @@ class CsvReader(DataSourceReader):
 
 
 class EhrCsv(DataSource):
-    """`spark.read.format("ehr_csv")` with the options that `lakehouse.rawfiles.read_options` gives.
+    """`spark.read.format("ehr_csv")` with the options that `lakehouse.feeds.rawfiles.read_options` gives.
 
     `files`: JSON list of {"path", "name"}; `columns`: JSON list of [name, type]; `path_columns`: JSON object of column
     to regular expression; `min_rows`: fewest rows of a file; `partitions`: the most partitions to make.

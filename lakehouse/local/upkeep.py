@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
-from lakehouse import holdings
+from lakehouse.local import holdings
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lakehouse.errors import RawDataError
-from lakehouse.forgotten import NAMELESS
-from lakehouse.rawfiles import RawFile
+from lakehouse.feeds.rawfiles import RawFile
+from lakehouse.records.forgotten import NAMELESS
 from lakehouse.table import Table
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lakehouse import upkeep
-from lakehouse.audit import Audited
 from lakehouse.ddl import Column, stored_columns
+from lakehouse.local import upkeep
+from lakehouse.records.audit import Audited
 from lakehouse.state import State
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from lakehouse.audit import AUDIT
 from lakehouse.errors import ConfigError, ContractError
+from lakehouse.records.audit import AUDIT
 from lakehouse.state import State
 from lakehouse.table import Table
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.audit import AUDIT
-from lakehouse.forgotten import FORGOTTEN
-from lakehouse.snapshots import SNAPSHOTS, Snapshots, Span, is_in_force, spans_in_force
+from lakehouse.records.audit import AUDIT
+from lakehouse.records.forgotten import FORGOTTEN
+from lakehouse.records.snapshots import SNAPSHOTS, Snapshots, Span, is_in_force, spans_in_force
 from lakehouse.table import Table
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from lakehouse.engines.machine import AGAIN
 from lakehouse.errors import ResourceError, end_at_once
-from lakehouse.machine import AGAIN
 
 GROUPS = Path("/sys/fs/cgroup")
 FULL = 0.9

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from lakehouse.errors import RawDataError
-from lakehouse.textfile import READ_BYTES, TextFile, readable
+from lakehouse.feeds.textfile import READ_BYTES, TextFile, readable
 
 MOST_COLUMNS = 10_000
 
