@@ -52,8 +52,13 @@ def parse_columns(ddl: str) -> tuple[Column, ...]:
 
 
 def literal(text: str) -> str:
-    """The text as SQL writes it, within quotes."""
+    """The text as standard SQL writes it, within quotes: DuckDB's, delta-rs's."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def spark_literal(text: str) -> str:
+    """The text as Spark SQL writes it, where a backslash escapes what follows, and a doubled quote is none."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def split_top_level(text: str) -> list[str]:

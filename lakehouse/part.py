@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lakehouse.ddl import literal
+from lakehouse.ddl import spark_literal
 
 Value = str | int | None
 
@@ -23,7 +23,7 @@ class Part:
 
     def sql(self) -> str:
         """The condition as Spark SQL."""
-        parts = [f"`{name}` = {literal(value)}" for name, value in self.within.items()]
+        parts = [f"`{name}` = {_written(value)}" for name, value in self.within.items()]
         if self.column is not None:
             listed = ", ".join(_written(value) for value in sorted(self.values, key=str) if value is not None)
             parts.append(f"`{self.column}` IN ({listed})" if listed else "1 = 0")
@@ -35,4 +35,4 @@ ALL = Part()
 
 
 def _written(value: Value) -> str:
-    return str(value) if isinstance(value, int) else literal(str(value))
+    return str(value) if isinstance(value, int) else spark_literal(str(value))

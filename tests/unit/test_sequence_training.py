@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from models.base import Ints
 from models.metrics import scores
 from models.sequence.events import Events
-from models.sequence.folds import Plan, Told, _Course, train_members, validation_rows
+from models.sequence.folds import Course, Plan, Told, train_members, validation_rows
 from models.sequence.inputs import Encoding, collect, statistics_of
 from models.sequence.networks import NETWORK, RiskNetwork
 from models.sequence.state import Progress
@@ -131,7 +131,7 @@ def test_a_course_tells_what_is_left_of_all_networks(monkeypatch: pytest.MonkeyP
     clock = iter([0.0, 10.0, 20.0, 21.0])
     monkeypatch.setattr("models.sequence.folds.time.perf_counter", lambda: next(clock))
     heard: list[Told] = []
-    course = _Course([(0, 0), (0, 1), (1, 0), (1, 1)], 2, heard.append)
+    course = Course([(0, 0), (0, 1), (1, 0), (1, 1)], 2, heard.append)
     for fold, network, epoch in ((0, 0, 1), (0, 1, 1), (1, 0, 3)):  # the last was resumed after its second epoch
         course(fold, network, Progress(epoch, 3, 0.5, None, 1.0, 1.0))
     assert [one.left for one in heard] == [110.0, 100.0, 49.0], "seconds an epoch times epochs to go, of twelve"
