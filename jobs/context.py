@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from jobs.console import messages
-from jobs.profile import Profile
+from jobs.profiling import Profile
 from lakehouse.engines.deadline import Deadline
 from lakehouse.engines.memory import bound, watched
 from lakehouse.errors import ConfigError

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
-from jobs.profile import Profile
+from jobs.profiling import Profile
 from lakehouse.records.ledger import Outcome
 
 QUIET = 30.0  # seconds between two lines of a training, in a log

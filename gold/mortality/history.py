@@ -154,14 +154,17 @@ def coded(
 
 
 def code_frequencies(known: DataFrame, codes: DataFrame) -> DataFrame:
-    """Share of the training stays that have each code, fitted on them alone: code_system, code, frequency in (0, 1]."""
+    """Share of the training stays that have each code, fitted on them alone: code_system, code, frequency in (0, 1].
+
+    Without any such stay there is no row, but an engine may divide before it knows.
+    """
     training = known.where(F.col("split") == "train").select("stay_id")
     return (
         codes.join(training, on="stay_id", how="left_semi")
         .groupBy("code_system", "code")
         .agg(F.count("*").alias("having"))
         .crossJoin(training.agg(F.count("*").alias("stays")))
-        .select("code_system", "code", (F.col("having") / F.col("stays")).alias("frequency"))
+        .select("code_system", "code", F.try_divide("having", "stays").alias("frequency"))
     )
 
 

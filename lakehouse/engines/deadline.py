@@ -14,7 +14,7 @@ from types import FrameType
 
 from lakehouse.errors import DeadlineError, end_at_once
 
-HERE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parents[2]
 GRACE_SECONDS = 20.0
 """How long the engine may take to give up."""
 

@@ -19,6 +19,7 @@ from lakehouse.io import Lake
 from lakehouse.records.forgotten import FORGET
 from lakehouse.registry import registry
 from tests.connect_server import connect_server
+from tests.integration.worlds import MIMICIV
 from tests.raw_csv import edit, rows
 
 pytestmark = pytest.mark.skipif(
@@ -74,19 +75,28 @@ def run(raw: Path, lake: Path, engine: str, *verbs: str, **settings: str) -> str
 
 
 @pytest.fixture(scope="module")
-def lakes(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def two_sources(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Challenge and MIMIC-III: a table takes the JVM a second whatever its size, and the golden tests, which run on
+    it too, hold MIMIC-IV's mappings."""
+    raw = Path(shutil.copytree(generated_raw, tmp_path_factory.mktemp("engines") / "raw"))
+    shutil.rmtree(raw / MIMICIV)
+    return raw
+
+
+@pytest.fixture(scope="module")
+def lakes(two_sources: Path) -> dict[str, Path]:
     """A finished lake an engine. Models are trained in the first; both are scored with its champion."""
-    folder = tmp_path_factory.mktemp("engines")
+    folder = two_sources.parent
     sail, spark = folder / "sail", folder / "spark"
-    run(generated_raw, sail, "sail", *TABLES, "train", "score")
+    run(two_sources, sail, "sail", *TABLES, "train", "score")
     registry = f"sqlite:///{sail / 'mlflow' / 'mlflow.db'}"
     with connect_server(folder / "server.log") as remote:
-        run(generated_raw, spark, "spark", *TABLES, "score", MLFLOW_URI=registry, REMOTE=remote)
+        run(two_sources, spark, "spark", *TABLES, "score", MLFLOW_URI=registry, REMOTE=remote)
     return {"sail": sail, "spark": spark}
 
 
 def same_tables(one: Path, other: Path, names: list[str]) -> None:
-    assert len(names) > 60
+    assert len(names) > 40
     for name in names:
         rows = [sorted_rows(Lake(lake), name) for lake in (one, other)]
         if name in SCORED:
@@ -175,8 +185,9 @@ def test_every_table_is_the_same_on_both_engines(lakes: dict[str, Path]) -> None
 
 @pytest.mark.timeout(900)
 def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(
-    lakes: dict[str, Path], raw: Path, tmp_path: Path
+    lakes: dict[str, Path], two_sources: Path, tmp_path: Path
 ) -> None:
+    raw = Path(shutil.copytree(two_sources, tmp_path / "raw"))
     lake = Path(shutil.copytree(lakes["sail"], tmp_path / "lake"))
     before = len(Lake(lake).records("ops.runs"))
     edit(raw / LABS_FILE, lambda rows: rows[:-5])

@@ -1,6 +1,7 @@
 """The house in order: imports run one way, in no circle, and no file grows past what one can hold in mind."""
 
 import ast
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def test_the_walk_finds_the_house() -> None:
     assert {name.split(".")[0] for name in FILES} == set(MAY_IMPORT)
     assert project_imports("lakehouse.tasks") == {"lakehouse.errors", "lakehouse.settings"}
     assert "silver.derived" in project_imports("silver.events"), "from silver import derived"
+
+
+def test_no_verb_is_called_like_a_module_of_python() -> None:
+    """spark-submit puts the folder of the file that it starts before everything else."""
+    assert not {path.stem for path in (ROOT / "jobs").glob("*.py")} & sys.stdlib_module_names - {"__init__"}
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from jobs.profile import Profile, Spent, Stage, cpu_seconds, peak_memory
+from jobs.profiling import Profile, Spent, Stage, cpu_seconds, peak_memory
 from jobs.progress import StageProgress
 from lakehouse.records.ledger import Outcome
 
@@ -43,7 +43,7 @@ def test_stages_and_their_long_tables_are_told_the_others_together() -> None:
 
 def test_what_is_built_is_measured_between_its_two_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([(0.0, 0.0), (1.0, 10.0), (3.0, 11.0), (4.0, 11.5), (5.0, 12.0)])
-    monkeypatch.setattr("jobs.profile._clocks", lambda: next(now))
+    monkeypatch.setattr("jobs.profiling._clocks", lambda: next(now))
     profile = Profile()
     with profile.stage("refine"), StageProgress(Console(quiet=True), ["t", "u"], profile) as progress:
         progress("t", None)
