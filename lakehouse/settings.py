@@ -11,8 +11,8 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from lakehouse.engines.secret_scope import read_secret
 from lakehouse.errors import ConfigError
+from lakehouse.secret_scope import read_secret
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 PREFIX = "EHR_"

@@ -15,8 +15,8 @@ from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from jobs import cli
 from jobs.training.sealed import opened, sealed
-from lakehouse.engines.secret_scope import read_secret
 from lakehouse.errors import ConfigError
+from lakehouse.secret_scope import read_secret
 from lakehouse.session import open_session
 from lakehouse.settings import Settings, load_settings, origins
 from tests.conftest import ENGINE
