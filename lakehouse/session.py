@@ -20,7 +20,7 @@ _CONF = {**_UTC, "spark.python.sql.dataFrameDebugging.enabled": "false"}
 
 IDLE_SECONDS = 30 * 24 * 3600
 """How long the embedded engine keeps a session that nobody uses: longer than any training."""
-POOL_BYTES = 3 * 2**30
+POOL_BYTES = 2 << 30
 """What the embedded engine's aggregates, joins and sorts hold in memory before they go to the disk."""
 
 
