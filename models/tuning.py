@@ -26,26 +26,6 @@ class OutOfTime(Exception):  # noqa: N818 (a signal, not an error)
     """Raised by an objective that saw its `deadline` pass."""
 
 
-class FoldPruner(optuna.pruners.BasePruner):
-    """Stops a trial whose mean over the folds so far is worse than the median of complete trials over the
-    same folds.
-
-    Optuna's MedianPruner compares a trial's best step, which here is merely its easiest fold. `warmup` folds
-    always run.
-    """
-
-    def __init__(self, warmup: int = 2) -> None:
-        self.warmup = warmup
-
-    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
-        step = trial.last_step
-        if step is None or step + 1 < self.warmup:
-            return False
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        others = [past.intermediate_values[step] for past in complete if step in past.intermediate_values]
-        return bool(others) and trial.intermediate_values[step] > float(np.median(others))
-
-
 @dataclass(frozen=True)
 class Budget:
     """When a search ends: after `trials` finished trials of the study, or after `seconds` of this call.

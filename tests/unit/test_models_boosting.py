@@ -15,7 +15,7 @@ from models.base import Trained
 from models.boosting import BoostedModel, Recipe
 from models.features import describe
 from models.splits import patient_folds
-from models.tuning import Budget, FoldPruner, OutOfTime, search, study_name, suggest
+from models.tuning import Budget, OutOfTime, search, study_name, suggest
 
 SPACE = {"eta": {"low": 0.1, "high": 0.4, "log": True}, "max_depth": {"low": 2, "high": 4}}
 DEFAULTS = {"eta": 0.3, "max_depth": 3, "min_child_weight": 1.0}
@@ -138,7 +138,6 @@ def test_a_hopeless_trial_is_pruned_after_the_warm_up() -> None:
     study = search(folds, name="s", defaults={"x": 0.0}, budget=Budget(4, 60), seed=0)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "PRUNED", "PRUNED"]
     assert [ran.count(number) for number in range(4)] == [5, 2, 2, 2]
-    assert FoldPruner().warmup == 2
 
 
 def test_suggest_reads_every_form_and_refuses_others() -> None:
