@@ -80,7 +80,7 @@ def _fit_models(task: Task, rows: Matrix, settings: Settings, note: Note, cluste
             parameters: dict[str, Any] = {"members": list(members)}
             trials: list[dict[str, Any]] = []
         else:
-            trained[name] = _train(name, spec, rows, folds, settings, note, cluster)
+            trained[name] = _Turn(name, spec, rows, folds, settings, note, cluster).train()
             members = {name: trained[name]}
             parameters, trials = trained[name].parameters, trained[name].trials
         scorer, out_of_fold = _stacked(members, rows, folds)
@@ -107,105 +107,82 @@ def _stacked(members: Mapping[str, Trained], rows: Matrix, folds: Ints) -> tuple
     return Scorer(model, choose_threshold(rows.outcomes, out_of_fold)), out_of_fold
 
 
-def _train(
-    name: str,
-    spec: Mapping[str, Any],
-    rows: Matrix,
-    folds: Ints,
-    settings: Settings,
-    note: Note,
-    cluster: Cluster | None,
-) -> Trained:
-    """The model of one kind, tuned and fitted on training rows alone; on the cluster where there is one and it has
-    something to gain, which a linear model of some seconds has not."""
-    match kind_of(name, spec):
-        case "logistic":
-            schema = describe(rows.features)
-            return linear.train(
-                rows.features, rows.outcomes, folds, schema, search=spec["search"], threads=settings.cores
-            )
-        case "xgboost":
-            return _train_trees(name, spec, rows, folds, settings, note, cluster)
-        case "sequence":
-            return _train_networks(name, spec, rows, folds, settings, note, cluster)
-        case kind:
-            raise ConfigError(f"model {name}: type {kind!r} is none of logistic, xgboost, sequence, stack.")
+@dataclass(frozen=True)
+class _Turn:
+    """The training of one model on training rows alone; on the cluster where there is one and the model has something
+    to gain from it, which a linear one of some seconds has not."""
 
+    name: str
+    spec: Mapping[str, Any]
+    rows: Matrix
+    folds: Ints
+    settings: Settings
+    note: Note
+    cluster: Cluster | None
 
-def _train_trees(
-    name: str,
-    spec: Mapping[str, Any],
-    rows: Matrix,
-    folds: Ints,
-    settings: Settings,
-    note: Note,
-    cluster: Cluster | None,
-) -> Trained:
-    schema = describe(rows.features)
-    defaults = {**boosting.DEFAULTS, **spec.get("defaults", {})}
-    recipe = boosting.Recipe(spec["space"], defaults, parallel_trees=spec.get("parallel_trees", 1), seed=settings.seed)
-    budget = Budget(spec["budget"]["trials"], settings.train_seconds or spec["budget"]["seconds"])
+    def train(self) -> Trained:
+        """The model of its kind, tuned and fitted."""
+        match kind_of(self.name, self.spec):
+            case "logistic":
+                return self._linear()
+            case "xgboost":
+                return self._trees()
+            case "sequence":
+                return self._networks()
+            case kind:
+                raise ConfigError(f"model {self.name}: type {kind!r} is none of logistic, xgboost, sequence, stack.")
 
-    def told(tried: Tried) -> None:
-        note(name, _searching(tried))
+    def _linear(self) -> Trained:
+        rows, search = self.rows, self.spec["search"]
+        schema = describe(rows.features)
+        return linear.train(
+            rows.features, rows.outcomes, self.folds, schema, search=search, threads=self.settings.cores
+        )
 
-    if cluster is not None:
-        from jobs.training.spread import trees  # noqa: PLC0415
+    def _trees(self) -> Trained:
+        spec, settings, schema = self.spec, self.settings, describe(self.rows.features)
+        defaults = {**boosting.DEFAULTS, **spec.get("defaults", {})}
+        each_round = spec.get("parallel_trees", 1)
+        recipe = boosting.Recipe(spec["space"], defaults, parallel_trees=each_round, seed=settings.seed)
+        budget = Budget(spec["budget"]["trials"], settings.train_seconds or spec["budget"]["seconds"])
 
-        return trees.train(cluster, rows, folds, schema, recipe=recipe, budget=budget, told=told)
-    studies = settings.lake.resolve() / "mlflow" / "studies.db"
-    studies.parent.mkdir(parents=True, exist_ok=True)
-    return boosting.train(
-        rows.features,
-        rows.outcomes,
-        folds,
-        schema,
-        recipe=recipe,
-        budget=budget,
-        threads=settings.cores,
-        storage=f"sqlite:///{studies}",
-        told=told,
-    )
+        def told(tried: Tried) -> None:
+            self.note(self.name, _searching(tried))
 
+        if self.cluster is not None:
+            from jobs.training.spread import trees  # noqa: PLC0415
 
-def _train_networks(
-    name: str,
-    spec: Mapping[str, Any],
-    rows: Matrix,
-    folds: Ints,
-    settings: Settings,
-    note: Note,
-    cluster: Cluster | None,
-) -> Trained:
-    features = rows.with_sequences()
-    schema = describe(features, series=COLUMNS)
-    checkpoints = settings.lake.resolve() / "mlflow" / "checkpoints" / name
-    given: dict[str, Any] = {
-        "dictionary": rows.concepts,
-        "settings": {part: spec[part] for part in ("layout", "network", "training") if part in spec},
-        "patients": rows.patient,
-        "seed": settings.seed,
-    }
+            return trees.train(self.cluster, self.rows, self.folds, schema, recipe=recipe, budget=budget, told=told)
+        studies = settings.lake.resolve() / "mlflow" / "studies.db"
+        studies.parent.mkdir(parents=True, exist_ok=True)
+        return boosting.train(
+            self.rows.features, self.rows.outcomes, self.folds, schema, recipe=recipe, budget=budget,
+            threads=settings.cores, storage=f"sqlite:///{studies}", told=told,
+        )  # fmt: skip
 
-    def told(step: Told) -> None:
-        note(name, _learning(step))
-
-    if cluster is not None:
-        from jobs.training.spread import networks  # noqa: PLC0415
-
+    def _networks(self) -> Trained:
+        rows, settings, features = self.rows, self.settings, self.rows.with_sequences()
         # A checkpoint is written anew and renamed, which a volume does not do well: there, a network begins anew.
-        kept = None if settings.volume else checkpoints
-        return networks.train(cluster, Brief.of(rows.outcomes, folds, schema, **given, checkpoints=kept), told)
-    return sequence.train(
-        features,
-        rows.outcomes,
-        folds,
-        schema,
-        **given,
-        processes=settings.cores,
-        checkpoints=checkpoints,
-        told=told,
-    )
+        kept = self.cluster is None or not settings.volume
+        brief = Brief.of(
+            rows.outcomes,
+            self.folds,
+            describe(features, series=COLUMNS),
+            dictionary=rows.concepts,
+            settings={part: self.spec[part] for part in ("layout", "network", "training") if part in self.spec},
+            patients=rows.patient,
+            seed=settings.seed,
+            checkpoints=settings.lake.resolve() / "mlflow" / "checkpoints" / self.name if kept else None,
+        )
+
+        def told(step: Told) -> None:
+            self.note(self.name, _learning(step))
+
+        if self.cluster is not None:
+            from jobs.training.spread import networks  # noqa: PLC0415
+
+            return networks.train(self.cluster, brief, told)
+        return sequence.train(features, brief, settings.cores, told)
 
 
 def _searching(tried: Tried) -> Doing:

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
 from scipy.special import expit
 from torch import Tensor
 
@@ -180,35 +179,13 @@ def _logits(networks: Sequence[RiskNetwork], tensors: Tensors) -> Floats:
     return np.sum([predict(network, tensors).double().numpy() for network in networks], axis=0)
 
 
-def train(
-    features: pd.DataFrame,
-    labels: ArrayLike,
-    folds: Ints,
-    schema: FeatureSchema,
-    *,
-    dictionary: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-    patients: ArrayLike | None = None,
-    seed: int = 0,
-    processes: int = 2,
-    device: str = "auto",
-    checkpoints: Path | None = None,
-    told: Listener | None = None,
-) -> Trained:
+def train(features: pd.DataFrame, brief: Brief, processes: int = 2, told: Listener | None = None) -> Trained:
     """Networks of each fold, fitted on the other folds' rows; the model is the mean of their logits.
 
-    `features` carries the events (`events.attach`); it, `labels`, `folds` and `patients` are of the training rows, in
-    one order. `dictionary` is rows of the clinical dictionary (keys concept, id, log, aggregate): concepts measured
-    often enough become channels. No more stays are laid out in memory at a time than READ or a batch: the rest are in
-    files of the system's temporary folder (TMPDIR), about 20 kB a stay, until the networks are trained.
-
-    `settings` overrides DEFAULTS part by part (layout, network, training). `checkpoints` is a folder that a killed
-    training resumes from, to the same result. Raises ValueError for an unknown setting, naming it.
+    `features` carries the events (`events.attach`) of the training rows, in the order of the brief. No more stays are
+    laid out in memory at a time than READ or a batch: the rest are in files of the system's temporary folder (TMPDIR),
+    about 20 kB a stay, until the networks are trained.
     """
-    brief = Brief.of(
-        labels, folds, schema, dictionary=dictionary, settings=settings, patients=patients, seed=seed, device=device,
-        checkpoints=checkpoints,
-    )  # fmt: skip
     with TemporaryDirectory(prefix="ehr-sequences-") as folder:
         members = train_members(brief.plan(stays_of(features), Path(folder)), processes, told)
     return assembled(brief, members)

@@ -68,7 +68,8 @@ class Brief:
         device: str = "auto",
         checkpoints: Path | None = None,
     ) -> Self:
-        """With DEFAULTS where `settings` say nothing, and each stay a patient of its own where none are named."""
+        """With DEFAULTS where `settings` (layout, network, training) say nothing, and each stay a patient of its own
+        where none are named. Raises ValueError for an unknown setting, naming it."""
         y = np.asarray(labels, dtype=np.float64)
         names = np.arange(len(y)) if patients is None else np.unique(np.asarray(patients), return_inverse=True)[1]
         return cls(y, folds, names, schema, dictionary, merged(settings or {}), seed, device, checkpoints)

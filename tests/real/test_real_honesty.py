@@ -11,6 +11,7 @@ from models.features import describe
 from models.metrics import scores
 from models.sequence import model as sequence
 from models.sequence.events import COLUMNS, attach
+from models.sequence.plan import Brief
 from models.splits import patient_folds
 from tests.real.conftest import RealLake
 
@@ -39,11 +40,11 @@ def test_shuffled_stays_are_judged_worse(real: RealLake) -> None:
     matrix = load_matrix(real.lake, load_task("mortality"), sequences=True)
     train, test = some(matrix.part("train"), TRAINED, 1), some(matrix.part("test"), TESTED, 2)
     features, folds = train.with_sequences(), patient_folds(train.outcomes, train.patient, 2, 7)
-    trained = sequence.train(
-        features, train.outcomes, folds, describe(features, series=COLUMNS),
-        dictionary=read_dictionary("conf.concepts"),
-        settings=COURSE_ALONE, patients=train.patient, seed=7, processes=1,
+    brief = Brief.of(
+        train.outcomes, folds, describe(features, series=COLUMNS), dictionary=read_dictionary("conf.concepts"),
+        settings=COURSE_ALONE, patients=train.patient, seed=7,
     )  # fmt: skip
+    trained = sequence.train(features, brief, processes=1)
     inputs = test.with_sequences()
     kept = matrix.sequences.filter(pc.is_in(matrix.sequences["stay_id"], pa.array(test.features.index)))
     dealt = attach(test.features, shuffled(kept, 3))

@@ -22,6 +22,7 @@ from models.metrics import scores
 from models.sequence import model as sequence
 from models.sequence.events import COLUMNS
 from models.sequence.inputs import STATICS
+from models.sequence.plan import Brief
 from models.splits import patient_folds
 
 HR, LACTATE = 15, 17  # ids in conf/concepts.csv
@@ -149,10 +150,11 @@ def course_model(rows: Matrix, seed: int = 0) -> Trained:
     dictionary = [
         {"concept": n, "id": i, "log": False, "aggregate": "mean"} for n, i in (("hr", HR), ("lactate", LACTATE))
     ]
-    return sequence.train(
-        features, rows.outcomes, folds, describe(features, series=COLUMNS), dictionary=dictionary,
-        settings=COURSE_ALONE, patients=rows.patient, seed=seed, processes=1,
+    brief = Brief.of(
+        rows.outcomes, folds, describe(features, series=COLUMNS), dictionary=dictionary, settings=COURSE_ALONE,
+        patients=rows.patient, seed=seed,
     )  # fmt: skip
+    return sequence.train(features, brief, processes=1)
 
 
 def order_alone(patients: int, seed: int) -> Matrix:

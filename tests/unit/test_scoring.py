@@ -16,6 +16,7 @@ from models.registry import RegisteredModel
 from models.scorer import Scorer
 from models.sequence import model as sequence
 from models.sequence.events import COLUMNS
+from models.sequence.plan import Brief
 from models.sequence.training import threads
 
 FRAME, LABELS = made_up(40)
@@ -30,10 +31,9 @@ def scorer() -> Scorer:
         "training": {"epochs": 1, "batch": 16, "networks": 1},
     }
     with threads(1):
-        trained = sequence.train(
-            FRAME, LABELS, np.arange(40) % 2, describe(FRAME, series=COLUMNS), dictionary=DICTIONARY,
-            settings=settings, processes=1,
-        )  # fmt: skip
+        schema = describe(FRAME, series=COLUMNS)
+        brief = Brief.of(LABELS, np.arange(40) % 2, schema, dictionary=DICTIONARY, settings=settings)
+        trained = sequence.train(FRAME, brief, processes=1)
     return Scorer(stack.StackedModel({"ssm": trained.model}, [0.5], 0.1), 0.4)
 
 

@@ -26,7 +26,7 @@ from models.sequence.inputs import Encoding, collect, statistics_of
 from models.sequence.layers import ChannelDropout, TiedDropout, gaps_after, in_one
 from models.sequence.model import SequenceModel, train
 from models.sequence.networks import NETWORK, RiskNetwork
-from models.sequence.plan import measured_channels, merged
+from models.sequence.plan import Brief, measured_channels, merged
 from models.sequence.tensors import Batch, Tensors
 from models.sequence.training import TRAINING, fit, predict, threads
 
@@ -73,8 +73,9 @@ def retrained(
         "training": {"epochs": 2, "batch": 16, **given.get("training", {})},
     }
     schema = describe(features.drop(columns=list(COLUMNS)))
-    more = {"processes": 1, "seed": 1, **more}
-    return train(features, labels, folds, schema, dictionary=DICTIONARY, settings=settings, **more)
+    processes = more.pop("processes", 1)
+    brief = Brief.of(labels, folds, schema, dictionary=DICTIONARY, settings=settings, **{"seed": 1, **more})
+    return train(features, brief, processes)
 
 
 @pytest.mark.parametrize("grid", LAYOUTS)

@@ -18,6 +18,7 @@ from models.sequence.events import COLUMNS, Events
 from models.sequence.inputs import Encoded, Encoding, collect, statistics_of
 from models.sequence.laid import Raw
 from models.sequence.model import train
+from models.sequence.plan import Brief
 from models.sequence.spool import Spooled
 from models.sequence.training import predict, threads
 
@@ -91,7 +92,8 @@ def trained(features: pd.DataFrame, labels: np.ndarray) -> Any:
     }
     schema = describe(features.drop(columns=list(COLUMNS)))
     folds = np.arange(len(labels)) % 2
-    return train(features, labels, folds, schema, dictionary=DICTIONARY, settings=settings, processes=1)
+    brief = Brief.of(labels, folds, schema, dictionary=DICTIONARY, settings=settings)
+    return train(features, brief, processes=1)
 
 
 def test_training_by_parts_is_training_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
