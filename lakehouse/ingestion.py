@@ -1,6 +1,7 @@
 """Raw files into bronze, exactly once: new and changed files are read, the rows of a changed one are replaced."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,19 +17,17 @@ from lakehouse.feeds.delivery import Delivery
 from lakehouse.feeds.drift import drift
 from lakehouse.feeds.rawfiles import Inventory, RawFile, read_options
 from lakehouse.io import Lake
-from lakehouse.local.changes import FILE
 from lakehouse.part import Part
 from lakehouse.records.forgotten import Forgotten
 from lakehouse.records.ledger import Counts, Ledger, Outcome
 from lakehouse.registry import Registry
 from lakehouse.runner import Listener
-from lakehouse.table import FROM, Table
+from lakehouse.table import BATCH_ID, FROM, INGESTED_AT, SOURCE_FILE, Table
 
 ACCOUNTED_FILES = 100
 """A table of up to so many files is reconciled file by file; a folder of thousands of records is one input."""
 RAW_FILES = "raw files"
 """The input under which the rows of many files are accounted for together."""
-OUTCOMES = ("written", "quarantined", "left_out")
 
 
 @dataclass
@@ -65,17 +64,17 @@ class Ingestion:
         delivery = Delivery.of(table, files, known, inventory.copies.get(table.name, {}))
         if not self.accept_removed:
             delivery.check_not_emptied(known)
-        one_by_one, were_one_by_one = (
-            _one_by_one(delivery.files),
-            not any(name == RAW_FILES for name, _, _ in self._last_counts(table)),
-        )
-        if (one_by_one and not were_one_by_one and known) or (
-            not one_by_one and self.forgotten.digests and (delivery.changed or delivery.gone)
-        ):
-            return delivery.of_all_files()  # what was counted of all of them together is no account of these
+        return delivery.of_all_files() if self._must_read_all(delivery, known) else delivery
+
+    def _must_read_all(self, delivery: Delivery, known: Mapping[str, Any]) -> bool:
+        """Whether the rows of files that stay could not be accounted for unless they are read again."""
+        table = delivery.table
         if not (delivery.to_read or delivery.gone or self._is_recorded(table)):
-            return delivery.of_all_files()  # a run was killed after it wrote and before it said what
-        return delivery
+            return True  # a run was killed after it wrote and before it said what
+        # What was counted of many files together is no account of single ones, nor of those without the forgotten.
+        if _one_by_one(delivery.files):
+            return bool(known) and any(name == RAW_FILES for name, _, _ in self._last_counts(table))
+        return bool(self.forgotten.digests and (delivery.changed or delivery.gone))
 
     def _is_recorded(self, table: Table) -> bool:
         """Whether the ledger accounts for the rows that the table has."""
@@ -110,21 +109,15 @@ class Ingestion:
             self._fail(outcome, error, started, time.perf_counter() - clock)
             raise
         counts = done.reconciliation if _one_by_one(delivery.files) else self._counts_together(table, done)
-        by = {o: sum(n for (_, outcome, _), n in counts.items() if outcome == o) for o in OUTCOMES}
+        outcome.count(counts)
         outcome.status, outcome.seconds = "built", time.perf_counter() - clock
-        outcome.rows_in = outcome.rows_given = sum(by.values())
-        outcome.rows_out, outcome.rows_quarantined, outcome.rows_left_out = (by[o] for o in OUTCOMES)
         changes, outcome.warnings = drift(self.lake, table, done, self.run_id)
         outcome.note = "; ".join(filter(None, [delivery.note, *changes]))
         outcome.version, outcome.quarantine_version = done.version, done.quarantine_version
         self._remember([*delivery.to_read, *delivery.touched], delivery.gone, table, started)
-        rows = [
-            {"run_id": self.run_id, "node": table.name, "input": i, "outcome": o, "reason": r, "rows": n}
-            for (i, o, r), n in sorted(counts.items())
-        ]
         files = {f.name: f.sha256 for f in delivery.to_read[:100]}
         self.ledger.record_run(
-            self.run_id, outcome, started, code="", fingerprint="", input_versions=files, reconciliation=rows
+            self.run_id, outcome, started, code="", fingerprint="", input_versions=files, counts=counts
         )
         self.listener(table.name, outcome)
         return outcome
@@ -179,9 +172,9 @@ class Ingestion:
             for c in delivery.table.columns
             if c.type == "TIMESTAMP" and c.name in frame.columns
         }
-        frame = frame.withColumns({**times, "_ingested_at": F.lit(now), "_batch_id": F.lit(self.run_id)})
+        frame = frame.withColumns({**times, INGESTED_AT: F.lit(now), BATCH_ID: F.lit(self.run_id)})
         frame = self.forgotten.leave_out(frame, delivery.table)
-        return frame.withColumn(FROM, F.col(FILE)) if _one_by_one(delivery.files) else frame
+        return frame.withColumn(FROM, F.col(SOURCE_FILE)) if _one_by_one(delivery.files) else frame
 
     def _scope(self, delivery: Delivery) -> Scope:
         """Rows of all files but those that stay: of an older content, of files that are gone, of a killed try."""
@@ -192,8 +185,8 @@ class Ingestion:
             return Scope()
 
         def part(name: str) -> Part:
-            there = self.lake.values(name, FILE) if self.lake.exists(name) else frozenset()
-            return Part(FILE, frozenset(there | read) - staying)
+            there = self.lake.values(name, SOURCE_FILE) if self.lake.exists(name) else frozenset()
+            return Part(SOURCE_FILE, frozenset(there | read) - staying)
 
         return Scope(part(table.name), part(table.quarantine))
 

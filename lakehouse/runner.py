@@ -91,11 +91,7 @@ class Runner:
             raise ContractError(f"{node.name} failed: {sentence}") from error
         outcome.status, outcome.seconds = "built", time.perf_counter() - clock
         record["fingerprint"] = self._fingerprint(node, versions, task)  # of a new table, now that it has an identity
-        rows = [
-            {"run_id": self.run_id, "node": node.name, "input": i, "outcome": o, "reason": r, "rows": n}
-            for (i, o, r), n in sorted(counts.items())
-        ]
-        self.ledger.record_run(self.run_id, outcome, started, **record, reconciliation=rows)
+        self.ledger.record_run(self.run_id, outcome, started, **record, counts=counts)
         self.listener(node.name, outcome)
         return outcome
 

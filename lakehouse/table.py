@@ -35,6 +35,13 @@ RAW_TEXT = "_raw"
 """Text of an input row that could not be parsed; kept in quarantine."""
 MISREAD = "_misread"
 """Names of the rules that cells of a raw row break by not being of their column's type, a blank between two."""
+SOURCE_FILE, SOURCE_ROW = "_source_file", "_source_row"
+"""Lineage of a raw row: its file, relative to the raw folder, and its place in it."""
+INGESTED_AT, BATCH_ID = "_ingested_at", "_batch_id"
+"""Stamps of a raw row: when it was read, and by which ingestion. They say nothing of what the row says."""
+STAMPS = (INGESTED_AT, BATCH_ID)
+EXTRA = "_extra"
+"""Cells of a raw row in columns that the contract does not know, as JSON."""
 ACCOUNTING = (LEFT_OUT, ROWS, MERGED_AS, FROM, RAW_TEXT)
 
 

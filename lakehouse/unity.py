@@ -15,12 +15,12 @@ from lakehouse.code import LAYERS
 from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
-from lakehouse.local.changes import STAMPS
 from lakehouse.local.lock import Door, Holder
 from lakehouse.local.staging import STAGING
 from lakehouse.local.upkeep import newest_of_rows
 from lakehouse.part import ALL, Part, Value
 from lakehouse.state import State
+from lakehouse.table import STAMPS
 
 DAY_SECONDS = 24 * 3600
 

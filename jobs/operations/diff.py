@@ -7,7 +7,6 @@ is a row's place in its file, which a row that is taken out before it changes.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +21,13 @@ from jobs.context import Context
 from lakehouse.commit import QUARANTINE_COLUMNS
 from lakehouse.errors import ConfigError
 from lakehouse.io import Lake
+from lakehouse.local import comparing
 from lakehouse.records.snapshots import Snapshots
 from lakehouse.registry import registry
 from lakehouse.state import State
+from lakehouse.table import SOURCE_ROW, STAMPS
 
-PLACE = "_source_row"
-STAMPS = {"_ingested_at", "_batch_id", "_run_id", PLACE}
-MEMORY = "2GB"
-"""What a comparison may hold in memory; more of it goes to temporary files."""
+NOT_COMPARED = {*STAMPS, "_run_id", SOURCE_ROW}
 _SHOWN_CHANGES = 5
 
 _KEYED = """
@@ -103,8 +101,8 @@ def compared(name: str) -> tuple[Sequence[str], list[str]]:
     names = contract.column_names
     if name == contract.quarantine:
         names = [*names, *(c.name for c in QUARANTINE_COLUMNS)]
-    compared = [column for column in names if column not in STAMPS]
-    return (() if name == contract.quarantine or PLACE in contract.key else contract.key), compared
+    compared = [column for column in names if column not in NOT_COMPARED]
+    return (() if name == contract.quarantine or SOURCE_ROW in contract.key else contract.key), compared
 
 
 @contextmanager
@@ -112,22 +110,15 @@ def _opened(
     context: Context, name: str, before: State | None, after: State | None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Both states as the relations `before` and `after`, without the files that they share."""
-    lake = context.lake
-    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false")
-        connection.execute(
-            f"SET temp_directory = '{spill}'; SET threads = {context.settings.cores}; SET TimeZone = 'UTC'"
-        )
-        sides = {"before": (before, after), "after": (after, before)}
-        found = {side: lake.dataset(name, state, without) for side, (state, without) in sides.items() if state}
-        schema = next(iter(found.values())).schema
-        for side in sides:
-            connection.register(side, found.get(side, schema.empty_table()))
+    lake, sides = context.lake, {"before": (before, after), "after": (after, before)}
+    found = {side: lake.dataset(name, state, without) for side, (state, without) in sides.items() if state}
+    nothing = next(iter(found.values())).schema.empty_table()
+    with comparing.compared({side: found.get(side, nothing) for side in sides}, context.settings.cores) as connection:
         yield connection
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    return [name for name in connection.table("after").columns if name not in STAMPS]
+    return [name for name in connection.table("after").columns if name not in NOT_COMPARED]
 
 
 def _both(key: Sequence[str], columns: Sequence[str]) -> str:

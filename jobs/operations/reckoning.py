@@ -17,7 +17,7 @@ from lakehouse.ingestion import RAW_FILES
 from lakehouse.records.forgotten import FORGET
 from lakehouse.records.ledger import FILES, RECONCILIATION
 from lakehouse.registry import CONF_PREFIX, registry
-from lakehouse.table import Table
+from lakehouse.table import BATCH_ID, SOURCE_FILE, Table
 
 Record = dict[str, Any]
 Rows = dict[tuple[str, str], int]
@@ -127,8 +127,8 @@ class Reckoning:
 
     def _of_raw_rows(self, contract: Table) -> Iterator[Finding]:
         """Each stored row is of a known file and read by a known run; of each file as many as were read are there."""
-        stored = self._counts(contract.name, "_source_file", "_batch_id")
-        refused = self._counts(contract.quarantine, "_source_file", "_run_id")
+        stored = self._counts(contract.name, SOURCE_FILE, BATCH_ID)
+        refused = self._counts(contract.quarantine, SOURCE_FILE, "_run_id")
         known = self._files[contract.name]
         for (file, run), n in sorted((stored | refused).items()):
             if file not in known:

@@ -12,13 +12,14 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from jobs.context import Context
+from lakehouse.dates import PATIENT, STAY
 from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError
 from lakehouse.records.forgotten import FORGET, NAMELESS, REASON, mentions
 from lakehouse.records.ledger import FILES, RECONCILIATION, RUNS, Outcome
-from lakehouse.table import RAW_TEXT, Table
+from lakehouse.table import RAW_TEXT, SOURCE_FILE, Table
 
-PATIENT, ADMISSION, STAY = "patient_id", "admission_id", "stay_id"
+ADMISSION = "admission_id"
 RAW_FILES = "raw files"
 """The input under which the rows of many files are accounted for together: see `lakehouse.ingestion`."""
 
@@ -93,19 +94,12 @@ def of_raw(context: Context, table: Table, person: Person, known: set[str], star
             if gone:
                 lake.delete(name, where)
             lake.erase_history(name)
-    rows: list[dict[str, Any]] = [
-        {"run_id": context.run_id, "node": table.name, "input": i, "outcome": o, "reason": r, "rows": n}
-        for (i, o, r), n in sorted(counts.items())
-        if i in touched and n
-    ]
-    by = {o: sum(r["rows"] for r in rows if r["outcome"] == o) for o in ("written", "quarantined", "left_out")}
-    outcome_of.rows_in = outcome_of.rows_given = sum(by.values())
-    outcome_of.rows_out, outcome_of.rows_quarantined = by["written"], by["quarantined"]
-    outcome_of.rows_left_out = by["left_out"]
+    counts = {account: n for account, n in counts.items() if account[0] in touched and n}
+    outcome_of.count(counts)
     outcome_of.version = lake.data_version(table.name)
     outcome_of.quarantine_version = lake.data_version(table.quarantine)
     context.ledger.record_run(
-        context.run_id, outcome_of, started, code=FORGET, fingerprint="", input_versions={}, reconciliation=rows
+        context.run_id, outcome_of, started, code=FORGET, fingerprint="", input_versions={}, counts=counts
     )
     return gone
 
@@ -113,7 +107,7 @@ def of_raw(context: Context, table: Table, person: Person, known: set[str], star
 def _by_file(context: Context, name: str, where: str) -> list[tuple[str, int, int]]:
     """Each file's rows for which the condition holds, and its other ones."""
     theirs = F.expr(f"coalesce(({where}), false)")
-    counted = context.lake.read(name).groupBy("_source_file").agg(F.count_if(theirs), F.count_if(~theirs))
+    counted = context.lake.read(name).groupBy(SOURCE_FILE).agg(F.count_if(theirs), F.count_if(~theirs))
     return [(str(row[0]), int(row[1]), int(row[2])) for row in counted.collect()]
 
 

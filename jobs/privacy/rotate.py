@@ -16,13 +16,12 @@ from jobs.featurize import featurize
 from jobs.privacy.models import registered
 from jobs.privacy.patients import check_key, raw_tables
 from jobs.refine import refine, run_nodes
+from lakehouse.dates import STAY
 from lakehouse.errors import ConfigError
 from lakehouse.pseudonyms import Identifier
 from lakehouse.records.forgotten import FORGOTTEN, Forgotten
 from lakehouse.registry import parameters, registry
 from models.provenance import patient_digest
-
-STAY = "stay_id"
 
 
 def rotate(context: Context) -> None:

@@ -24,11 +24,10 @@ from lakehouse.errors import RawDataError
 from lakehouse.feeds.cells import ARROW_TYPES, is_of_type, parse
 from lakehouse.feeds.headers import Columns, column_names, from_name
 from lakehouse.feeds.textfile import READ_BYTES, TextFile, readable
-from lakehouse.table import MISREAD, RAW_TEXT
+from lakehouse.table import EXTRA, MISREAD, RAW_TEXT, SOURCE_FILE, SOURCE_ROW
 
 LINEAGE_FIELDS = (
-    ("_source_file", "STRING"), ("_source_row", "BIGINT"), (RAW_TEXT, "STRING"), (MISREAD, "STRING"),
-    ("_extra", "STRING"),
+    (SOURCE_FILE, "STRING"), (SOURCE_ROW, "BIGINT"), (RAW_TEXT, "STRING"), (MISREAD, "STRING"), (EXTRA, "STRING"),
 )  # fmt: skip
 """Columns that a reader adds to the raw ones: the file, the 1-based data row in it, the text of a row that does not
 parse, the rules that its cells break (`<column>_is_<type>`, a blank between two), and unknown columns as JSON."""

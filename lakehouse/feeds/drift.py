@@ -8,7 +8,7 @@ from lakehouse.commit import Committed
 from lakehouse.feeds.cells import is_of_type
 from lakehouse.feeds.rawfiles import KNOWN, raw_columns
 from lakehouse.io import Lake
-from lakehouse.table import Table
+from lakehouse.table import BATCH_ID, EXTRA, Table
 
 CHANGED_TYPE = "changed_type"
 """Name under which the warnings of a run count rows of a column that seems to have changed type."""
@@ -28,8 +28,8 @@ def _new_columns(lake: Lake, table: Table, done: Committed, run_id: str) -> list
     names: set[str] = set()
     for name in (table.name, table.quarantine):
         if lake.exists(name):
-            rows = lake.read(name).where((F.col("_batch_id") == run_id) & F.col("_extra").isNotNull())
-            found = rows.select(F.explode(F.json_object_keys("_extra")).alias("name")).distinct().collect()
+            rows = lake.read(name).where((F.col(BATCH_ID) == run_id) & F.col(EXTRA).isNotNull())
+            found = rows.select(F.explode(F.json_object_keys(EXTRA)).alias("name")).distinct().collect()
             names |= {row["name"] or "(without a name)" for row in found}
     return [f"new column{'s' * (len(names) > 1)}, kept in _extra: {', '.join(sorted(names))}"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lakehouse.errors import RawDataError
 from lakehouse.feeds.headers import check_header
-from lakehouse.table import Raw, Rule, Table
+from lakehouse.table import EXTRA, SOURCE_FILE, SOURCE_ROW, STAMPS, Raw, Rule, Table
 
 LINEAGE = """
     _source_file STRING NOT NULL COMMENT 'file it was read from, relative to the raw folder',
@@ -22,7 +22,7 @@ LINEAGE = """
     _batch_id STRING NOT NULL COMMENT 'the ingestion that brought it'
 """
 """DDL of the columns that end every bronze table."""
-_LINEAGE_NAMES = {"_source_file", "_source_row", "_extra", "_ingested_at", "_batch_id"}
+_LINEAGE_NAMES = {SOURCE_FILE, SOURCE_ROW, EXTRA, *STAMPS}
 
 PARSED = Rule("parsed", "_raw IS NULL")
 """Every bronze table's rule: a row that did not parse goes to quarantine with its text. A cell that is not of its

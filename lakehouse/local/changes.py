@@ -8,12 +8,9 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from lakehouse.local import holdings
+from lakehouse.local.comparing import compared
 from lakehouse.part import Part, Value
-
-STAMPS = ("_ingested_at", "_batch_id")
-"""Columns that say when a row was read and not what it says: no function looks at them."""
-PLACE, FILE = "_source_row", "_source_file"
-MEMORY = "2GB"
+from lakehouse.table import SOURCE_FILE, SOURCE_ROW, STAMPS
 
 _DIFFERING = """
     SELECT who FROM (
@@ -36,20 +33,15 @@ def changed(root: Path, column: str, before: int, after: int, within: Mapping[st
     if not all(files for _, files in sides.values()):
         one_side = there ^ now
         return frozenset().union(*(holdings.values_in(root / path, column) for path in one_side))
-    import duckdb  # noqa: PLC0415  (needed here alone)
-
-    with duckdb.connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET preserve_insertion_order = false; SET threads = 2")
-        for side, (table, files) in sides.items():
-            connection.register(side, holdings.dataset(table, root, files))
+    with compared({side: holdings.dataset(table, root, files) for side, (table, files) in sides.items()}) as connection:
         names = [field.name for field in new.schema().fields]
         query = _DIFFERING.format(**{side: _digests(side, column, names) for side in sides})
         return frozenset(value for (value,) in connection.execute(query).fetchall())
 
 
 def _digests(side: str, column: str, names: list[str]) -> str:
-    compared = [f'"{name}"' for name in names if name not in (*STAMPS, PLACE)]
-    if PLACE in names:
-        compared.append(f'row_number() OVER (PARTITION BY "{column}", "{FILE}" ORDER BY "{PLACE}")')
+    said = [f'"{name}"' for name in names if name not in (*STAMPS, SOURCE_ROW)]
+    if SOURCE_ROW in names:
+        said.append(f'row_number() OVER (PARTITION BY "{column}", "{SOURCE_FILE}" ORDER BY "{SOURCE_ROW}")')
     later = "true" if side == "after" else "false"
-    return f'SELECT "{column}" AS who, hash({", ".join(compared)}) AS digest, {later} AS later FROM {side}'
+    return f'SELECT "{column}" AS who, hash({", ".join(said)}) AS digest, {later} AS later FROM {side}'

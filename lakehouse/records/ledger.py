@@ -84,6 +84,11 @@ def new_run_id(now: datetime | None = None) -> str:
     return f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
 
 
+Counts = dict[tuple[str, str, str], int]
+"""Input rows by input, outcome and reason."""
+RAW_OUTCOMES = ("written", "quarantined", "left_out")
+
+
 @dataclass
 class Outcome:
     """What became of one node in one run; `status` is built, unchanged, skipped or failed."""
@@ -102,9 +107,11 @@ class Outcome:
     warnings: dict[str, int] = field(default_factory=dict)
     note: str = ""
 
-
-Counts = dict[tuple[str, str, str], int]
-"""Input rows by input, outcome and reason."""
+    def count(self, counts: Counts) -> None:
+        """Fills the rows of a raw table, of which each is written, quarantined or left out."""
+        by = {o: sum(n for (_, outcome, _), n in counts.items() if outcome == o) for o in RAW_OUTCOMES}
+        self.rows_in = self.rows_given = sum(by.values())
+        self.rows_out, self.rows_quarantined, self.rows_left_out = by.values()
 
 
 class Ledger:
@@ -165,10 +172,10 @@ class Ledger:
         code: str,
         fingerprint: str,
         input_versions: dict[str, Any],
-        reconciliation: list[dict[str, Any]] | None = None,
+        counts: Counts | None = None,
         error: str | None = None,
     ) -> None:
-        """Appends the outcome (and how its rows reconcile) in one commit a table."""
+        """Appends the outcome (and `counts`, how its rows reconcile) in one commit a table."""
         record = {
             **asdict(outcome),
             "run_id": run_id,
@@ -180,13 +187,17 @@ class Ledger:
             "engine": self._engine,
             "error": error,
         }
-        self._lake.append_records(RECONCILIATION.name, RECONCILIATION.columns, reconciliation or [])
+        reconciliation = [
+            {"run_id": run_id, "node": outcome.node, "input": i, "outcome": o, "reason": r, "rows": n}
+            for (i, o, r), n in sorted((counts or {}).items())
+        ]
+        self._lake.append_records(RECONCILIATION.name, RECONCILIATION.columns, reconciliation)
         self._lake.append_records(RUNS.name, RUNS.columns, [record])
         if self._built is not None and outcome.status == "built":
             self._built.append(record)
             self._last[outcome.node] = record
         if self._counts is not None:
-            self._count(reconciliation or [])
+            self._count(reconciliation)
 
     def files(self, table: str) -> dict[str, dict[str, Any]]:
         """The record in force of each file that fed a bronze table, by the file's name."""

@@ -71,7 +71,7 @@ def test_reconciliation_is_kept_beside_the_run(lake: Lake) -> None:
     rows = [{"run_id": "run", "node": NODE, "input": "a", "outcome": "written", "reason": "", "rows": 3}]
     Ledger(lake, "sail").record_run(
         "run", Outcome(NODE, "silver.stays", "built"), NOON, code="", fingerprint="", input_versions={},
-        reconciliation=rows,
+        counts={("a", "written", ""): 3},
     )  # fmt: skip
     assert lake.records(RECONCILIATION.name) == rows
 
