@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import challenge, mimic
-from bench.measure import Measured, measure
+from bench.measure import LONGEST_SECONDS, ROOT, Measured, lake_brought_up_to_date, measure
 from bench.report import Result, draw, table
 
-ROOT = Path(__file__).resolve().parents[1]
 POLARS = "polars"
 
 
@@ -36,14 +35,11 @@ class Job:
         make = challenge.raw_folder if self.work == "Challenge" else mimic.raw_folder
         raw, out = make(given.work, self.records, given.raw), given.work / "out"
         shutil.rmtree(out, ignore_errors=True)
-        if self.program == POLARS:
-            command = [sys.executable, "-m", "bench.polars_raw_to_gold", str(raw), str(out)]
-        else:
-            command = [sys.executable, "-m", "jobs.cli", "run", "--until", "featurize", "--engine", self.program]
-            command += ["--raw", str(raw), "--lake", str(out)]
         try:
-            settings = {"EHR_CORES": str(given.cores), "POLARS_MAX_THREADS": str(given.cores)}
-            return measure(command, ROOT, settings, given.timeout)
+            if self.program != POLARS:
+                return lake_brought_up_to_date(raw, out, self.program, given.cores, given.timeout)
+            command = [sys.executable, "-m", "bench.polars_raw_to_gold", str(raw), str(out)]
+            return measure(command, ROOT, {"POLARS_MAX_THREADS": str(given.cores)}, given.timeout)
         finally:
             shutil.rmtree(out, ignore_errors=True)
 
@@ -88,7 +84,7 @@ def _arguments() -> Namespace:
     parser.add_argument("--mimic", type=numbers, default=[], help="how many times over the MIMIC demos")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each, of which the median is told")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--timeout", type=float, default=7200, help="seconds that one run may take")
+    parser.add_argument("--timeout", type=float, default=LONGEST_SECONDS, help="seconds that one run may take")
     parser.add_argument("--work", type=Path, default=ROOT / ".run" / "bench", help="where raw files and lakes lie")
     parser.add_argument(
         "--raw", type=Path, default=Path(raw) if raw else None, help="published files; default: EHR_RAW"

@@ -1,8 +1,9 @@
 """Challenge raw folders of any size: records repeated under new RecordIDs, of real files or of generated ones."""
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path, PurePosixPath
 
 from bronze.synthetic import challenge2012
@@ -41,7 +42,8 @@ def raw_folder(work: Path, records: int, real: Path | None) -> Path:
         source = real or _generated(work)
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         for place, name in enumerate(SETS):
-            _write_set(source, folder / FOLDER, name, FIRST_ID + place * (records // 2), records // 2)
+            again = islice(cycle(list(_originals(source, name))), records // 2)
+            write_set(folder / FOLDER, name, FIRST_ID + place * (records // 2), again)
         done.touch()
     return folder
 
@@ -55,14 +57,13 @@ def _generated(work: Path) -> Path:
     return folder
 
 
-def _write_set(source: Path, folder: Path, name: str, first_id: int, count: int) -> None:
-    originals = list(_originals(source, name))
+def write_set(folder: Path, name: str, first_id: int, originals: Iterable[Original]) -> None:
+    """A record set of these records, numbered from `first_id` on, with its outcome file."""
     outcomes = [HEADER]
     with TarOfTexts(folder / f"set-{name}.tar.gz", f"set-{name}") as archive:
-        for i in range(count):
-            original = originals[i % len(originals)]
-            archive.add(f"{first_id + i}.txt", original.under(first_id + i))
-            outcomes.append(f"{first_id + i},{original.outcome}")
+        for record_id, original in enumerate(originals, first_id):
+            archive.add(f"{record_id}.txt", original.under(record_id))
+            outcomes.append(f"{record_id},{original.outcome}")
     (folder / f"Outcomes-{name}.txt").write_text("\n".join([*outcomes, ""]))
 
 

@@ -12,32 +12,19 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.challenge import HEADER, Original, raw_folder
-from bench.measure import Measured, measure
+from bench.challenge import Original, raw_folder, write_set
+from bench.measure import ROOT, Measured, lake_brought_up_to_date
 from bronze.synthetic import challenge2012
-from bronze.synthetic.files import TarOfTexts
 
-ROOT = Path(__file__).resolve().parents[1]
 FIRST_NEW_ID = 990_000
 SEED = 8
 
 
 def add(raw: Path, letter: str, first: int, count: int) -> None:
     """One more set of generated records."""
-    outcomes = [HEADER]
-    with TarOfTexts(raw / f"set-{letter}.tar.gz", f"set-{letter}") as archive:
-        for i in range(first, first + count):
-            made = challenge2012.record(SEED, i)
-            named, outcome = FIRST_NEW_ID + i, made.outcome.split(",", 1)[1]
-            archive.add(f"{named}.txt", Original(made.record_id, made.text, outcome).under(named))
-            outcomes.append(f"{named},{outcome}")
-    (raw / f"Outcomes-{letter}.txt").write_text("\n".join([*outcomes, ""]))
-
-
-def bring_up_to_date(raw: Path, lake: Path, engine: str, cores: int) -> Measured:
-    """Raw files to gold, in a process of its own."""
-    command = [sys.executable, "-m", "jobs.cli", "run", "--until", "featurize", "--engine", engine]
-    return measure([*command, "--raw", str(raw), "--lake", str(lake)], ROOT, {"EHR_CORES": str(cores)})
+    made = (challenge2012.record(SEED, i) for i in range(first, first + count))
+    originals = (Original(one.record_id, one.text, one.outcome.split(",", 1)[1]) for one in made)
+    write_set(raw, letter, FIRST_NEW_ID + first, originals)
 
 
 def table(runs: Sequence[tuple[str, Measured]]) -> str:
@@ -63,13 +50,13 @@ def main() -> None:
     shutil.copytree(raw_folder(given.work.resolve(), given.records, None), raw)
     percent = given.records // 100
     new = {"nothing new": 0, "one record more": 1, f"{percent:,} records more": percent}
-    runs = [(f"all {given.records:,} records", bring_up_to_date(raw, lake, given.engine, given.cores))]
+    runs = [(f"all {given.records:,} records", lake_brought_up_to_date(raw, lake, given.engine, given.cores))]
     first = 0
     for letter, (name, count) in zip("cde", new.items(), strict=True):
         if count:
             add(raw, letter, first, count)
         first += count
-        runs.append((name, bring_up_to_date(raw, lake, given.engine, given.cores)))
+        runs.append((name, lake_brought_up_to_date(raw, lake, given.engine, given.cores)))
         print(f"{runs[-1][0]}: {runs[-1][1].seconds:.1f} s", file=sys.stderr, flush=True)
     print(table(runs))
     for folder in (raw, lake):

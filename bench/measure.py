@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+ROOT = Path(__file__).resolve().parents[1]
+LONGEST_SECONDS = 7200.0
 _EVERY_SECONDS = 0.1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -32,7 +34,17 @@ class FailedError(Exception):
     """The command ended with another code than 0, or ran too long."""
 
 
-def measure(command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 7200) -> Measured:
+def lake_brought_up_to_date(
+    raw: Path, lake: Path, engine: str, cores: int, timeout: float = LONGEST_SECONDS
+) -> Measured:
+    """Raw files to gold by the command line, in a process of its own."""
+    command = [sys.executable, "-m", "jobs.cli", "run", "--until", "featurize", "--engine", engine]
+    return measure([*command, "--raw", str(raw), "--lake", str(lake)], ROOT, {"EHR_CORES": str(cores)}, timeout)
+
+
+def measure(
+    command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None, timeout: float = LONGEST_SECONDS
+) -> Measured:
     """Runs a command to its end. FailedError, with the last of what it said, where that is not a good one.
 
     Memory is resident memory (what processes share counts once each), looked at ten times a second.

@@ -1,4 +1,7 @@
-"""The rival's severity scores: SAPS-I and SOFA from the statistics of a stay, in polars."""
+"""The rival's severity scores: SAPS-I and SOFA from the statistics of a stay, in polars.
+
+The bands are written again: a rival that took them from `gold/` would import Spark, and be charged for it.
+"""
 
 from collections.abc import Sequence
 
