@@ -15,6 +15,7 @@ from lakehouse.settings import load_settings
 from models.registry import Registry
 from tests.conftest import ENGINE
 from tests.integration.made_site import Site, made_site
+from tests.integration.operated import OperatedLake
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +69,17 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registry")
     Registry(f"sqlite:///{folder}/mlflow.db", folder / "artifacts", "mortality")
     return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def recorded_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bronze and silver of one source, by one run; never written to."""
+    lake = tmp_path_factory.mktemp("recorded") / "lake"
+    OperatedLake(generated_raw, lake, quiet_context).refresh()
+    return lake
+
+
+@pytest.fixture
+def operated(raw: Path, recorded_lake: Path, tmp_path: Path, context_of: Callable[..., Context]) -> OperatedLake:
+    """A copy of that lake and of its raw files."""
+    return OperatedLake(raw, Path(shutil.copytree(recorded_lake, tmp_path / "lake")), context_of)

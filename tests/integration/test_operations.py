@@ -1,105 +1,29 @@
-"""Operating a lake: what changed between runs, back to one of them, and whether every promise holds as stored."""
+"""Operating a lake: what changed between runs, back to one of them, and a lake as one of them left it."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
-from jobs.context import Context
-from jobs.featurize import featurize
-from jobs.ingest import ingest
 from jobs.operations import maintain as upkeep
-from jobs.operations.check import Checked, check
-from jobs.operations.diff import Difference, by_engine, compared, diff, rows_of
+from jobs.operations.diff import by_engine, compared, rows_of
 from jobs.operations.restore import restore
 from jobs.operations.runs import runs
-from jobs.refine import refine
 from jobs.sql import query_duckdb
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.io import Lake
-from lakehouse.local.lock import FILE, Holder
 from lakehouse.records.snapshots import Snapshots
-from tests.integration.conftest import quiet_context
+from tests.integration.operated import CHART, CHART_FILE, COHORT, HEART_RATE, OperatedLake
 from tests.raw_csv import Rows, edit
 
 pytestmark = pytest.mark.usefixtures("spark")
 
-CHART, CHART_FILE = "bronze.mimiciii_chartevents", Path("mimiciii-demo-1.4") / "CHARTEVENTS.csv.gz"
-HEART_RATE = ("211", "220045")
-COHORT = "gold.mortality_cohort"
-
-
-class Site:
-    """A lake, its raw files, and the verbs on them, each an invocation of its own."""
-
-    def __init__(self, raw: Path, lake: Path, context_of: Callable[..., Context]) -> None:
-        self.raw, self.root, self._context_of = raw, lake, context_of
-
-    def context(self) -> Context:
-        return self._context_of(self.raw, self.root)
-
-    @property
-    def lake(self) -> Lake:
-        return self.context().lake
-
-    @property
-    def last(self) -> str:
-        return Snapshots(self.lake).find("last").run_id
-
-    def refresh(self, *questions: str) -> str:
-        """Raw files to silver (and these tables of gold) in one run; its id."""
-        context = self.context()
-        with context.writing("run"):
-            ingest(context, "mimiciii")
-            refine(context, "mimiciii")
-            for name in questions:
-                featurize(context, name)
-        return context.run_id
-
-    def check(self, only: str | None = None) -> Checked:
-        return check(self.context(), only)
-
-    def broken(self, only: str | None = None) -> dict[str, set[str]]:
-        """Names of the broken promises by table."""
-        found: dict[str, set[str]] = {}
-        for one in self.check(only).findings:
-            found.setdefault(one.table, set()).add(one.promise)
-        return found
-
-    def diff(self, one: str, other: str) -> dict[str, tuple[int, int, int]]:
-        """Rows added, changed and gone, of tables in which any are."""
-        found: list[Difference] = diff(self.context(), one, other)
-        return {d.table: (d.added, d.changed, d.gone) for d in found if d.added or d.changed or d.gone}
-
-    def content(self) -> dict[str, list[str]]:
-        """Every row of every table but the lake's own, in an order of their own."""
-        lake = self.lake
-        names = [name for name in lake.names() if not name.startswith("ops.")]
-        return {name: sorted(map(repr, lake.read_arrow(name).to_pylist())) for name in names}
-
-
-@pytest.fixture(scope="module")
-def recorded_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bronze and silver of one source, by one run; never written to."""
-    lake = tmp_path_factory.mktemp("recorded") / "lake"
-    Site(generated_raw, lake, quiet_context).refresh()
-    return lake
-
 
 @pytest.fixture
-def site(raw: Path, recorded_lake: Path, tmp_path: Path, context_of: Callable[..., Context]) -> Site:
-    """A copy of that lake and of its raw files."""
-    return Site(raw, Path(shutil.copytree(recorded_lake, tmp_path / "lake")), context_of)
+def site(operated: OperatedLake) -> OperatedLake:
+    return operated
 
 
 def correct(rows: Rows) -> Rows:
@@ -110,7 +34,7 @@ def correct(rows: Rows) -> Rows:
     return [row for i, row in enumerate(rows) if i not in (second, last)]
 
 
-def test_a_correction_is_told_taken_back_and_made_again(site: Site) -> None:
+def test_a_correction_is_told_taken_back_and_made_again(site: OperatedLake) -> None:
     first = site.last
     before, original = site.content(), (site.raw / CHART_FILE).read_bytes()
     edit(site.raw / CHART_FILE, correct)
@@ -152,7 +76,7 @@ def test_a_correction_is_told_taken_back_and_made_again(site: Site) -> None:
     assert ("restore", "finished", 0) in told.values()
 
 
-def test_the_rows_that_differ_are_shown_with_old_and_new_values(site: Site) -> None:
+def test_the_rows_that_differ_are_shown_with_old_and_new_values(site: OperatedLake) -> None:
     first = site.last
     edit(site.raw / CHART_FILE, correct)
     second = site.refresh()
@@ -176,7 +100,7 @@ def test_the_rows_that_differ_are_shown_with_old_and_new_values(site: Site) -> N
         rows_of(site.context(), first, second, "silver.stays")
 
 
-def test_tables_born_later_are_withdrawn_and_come_back(site: Site) -> None:
+def test_tables_born_later_are_withdrawn_and_come_back(site: OperatedLake) -> None:
     first = site.last
 
     def spoil(rows: Rows) -> Rows:
@@ -207,7 +131,7 @@ def test_tables_born_later_are_withdrawn_and_come_back(site: Site) -> None:
 
 
 def test_a_restore_that_was_interrupted_holds_up_the_others_until_it_is_finished(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: OperatedLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = site.last
     before = site.content()
@@ -231,7 +155,7 @@ def test_a_restore_that_was_interrupted_holds_up_the_others_until_it_is_finished
     site.refresh()
 
 
-def test_a_run_whose_files_are_gone_is_not_half_restored(site: Site) -> None:
+def test_a_run_whose_files_are_gone_is_not_half_restored(site: OperatedLake) -> None:
     first = site.last
     edit(site.raw / CHART_FILE, correct)
     second = site.refresh()
@@ -256,7 +180,7 @@ def test_a_run_whose_files_are_gone_is_not_half_restored(site: Site) -> None:
     assert {one.table for one in upkeep.maintain(site.context()) if one.compacted or one.deleted} == {"ops.snapshots"}
 
 
-def test_leftovers_of_killed_runs_are_cleared_away(site: Site) -> None:
+def test_leftovers_of_killed_runs_are_cleared_away(site: OperatedLake) -> None:
     left = site.root / "_staging" / "run-x" / "silver.events" / "part.parquet"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x")
@@ -264,7 +188,7 @@ def test_leftovers_of_killed_runs_are_cleared_away(site: Site) -> None:
     assert not (site.root / "_staging").exists()
 
 
-def test_a_lake_as_of_a_run(site: Site) -> None:
+def test_a_lake_as_of_a_run(site: OperatedLake) -> None:
     first = site.last
     rows = site.lake.row_count(CHART)
     edit(site.raw / CHART_FILE, correct)
@@ -301,132 +225,3 @@ def test_a_query_sees_one_version_of_a_table_however_often_it_names_it(tmp_path:
     finally:
         stop.set()
         writer.join()
-
-
-def delta(site: Site, name: str) -> DeltaTable:
-    return DeltaTable(str(site.lake.location(name)))
-
-
-def first_file(site: Site, name: str) -> Path:
-    return max(site.lake.location(name).rglob("*.parquet"), key=lambda path: path.stat().st_size)
-
-
-def overwrite_a_value(site: Site) -> None:
-    path = first_file(site, "silver.stays")
-    table = pq.read_table(path, partitioning=None)
-    ages = pa.array([300.0, *table["age"].to_pylist()[1:]])
-    pq.write_table(table.set_column(table.schema.get_field_index("age"), "age", ages), path)
-
-
-def update_a_value(site: Site) -> None:
-    delta(site, "silver.stays").update(updates={"age": "300.0"})
-
-
-def cut_a_file(site: Site) -> None:
-    path = first_file(site, "silver.patients")
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def write_a_row_twice(site: Site) -> None:
-    path = str(site.lake.location("silver.patients"))
-    write_deltalake(path, site.lake.read_arrow("silver.patients").slice(0, 1), mode="append")
-
-
-def lose_rows(site: Site) -> None:
-    delta(site, "silver.notes").delete("note_id IS NOT NULL")
-
-
-def add_a_column(site: Site) -> None:
-    path, table = str(site.lake.location("silver.notes")), site.lake.read_arrow("silver.notes")
-    extra = table.append_column("extra", pa.array([1] * table.num_rows))
-    write_deltalake(path, extra, mode="overwrite", schema_mode="overwrite", partition_by=["source"])
-
-
-def rename_a_source_file(site: Site) -> None:
-    delta(site, CHART).update(predicate="_source_row = 1", updates={"_source_file": "'nowhere.csv'"})
-
-
-def forget_a_file(site: Site) -> None:
-    delta(site, "ops.files").delete(f"table = '{CHART}'")
-
-
-def tamper_with_the_account(site: Site) -> None:
-    delta(site, "ops.reconciliation").update(predicate=f"node = '{CHART}'", updates={"rows": "rows + 1"})
-
-
-def make_it_anew(site: Site) -> None:
-    shutil.rmtree(site.lake.location("silver.notes"))
-
-
-@pytest.mark.parametrize(
-    ("harm", "table", "broken"),
-    [
-        (overwrite_a_value, "silver.stays", {"files"}),
-        (update_a_value, "silver.stays", {"rules", "history"}),
-        (cut_a_file, "silver.patients", {"files"}),
-        (write_a_row_twice, "silver.patients", {"key", "history", "reconciliation"}),
-        (lose_rows, "silver.notes", {"history", "reconciliation"}),
-        (add_a_column, "silver.notes", {"schema", "history"}),
-        (rename_a_source_file, CHART, {"lineage", "reconciliation", "history"}),
-        (forget_a_file, CHART, {"lineage"}),
-        (tamper_with_the_account, CHART, {"reconciliation"}),
-        (make_it_anew, "silver.notes", {"history"}),
-    ],
-)
-def test_what_is_done_behind_the_lakes_back_is_found(
-    site: Site, harm: Callable[[Site], None], table: str, broken: set[str]
-) -> None:
-    harm(site)
-    with suppress(ConfigError):  # a table that is gone cannot be asked for
-        assert site.broken(table).get(table) == broken
-        return
-    assert site.broken()[table] == broken
-
-
-def test_what_a_killed_run_left_is_no_broken_promise(site: Site) -> None:
-    """A table was committed, and its run was killed before it could say so: the name on the door tells."""
-    site.lake.restore("silver.notes", 0)
-    assert site.broken("silver.notes") == {"silver.notes": {"history", "reconciliation"}}
-    (site.root / FILE).write_text(json.dumps(vars(Holder.here("run-x", "refine"))))
-    done = site.check("silver.notes")
-    assert done.findings == []
-    assert any("run run-x" in note and "was killed" in note for note in done.notes)
-    site.refresh()
-    assert site.broken("silver.notes") == {}
-
-
-def test_while_a_run_is_at_work_what_the_last_one_left_is_checked(site: Site) -> None:
-    context = site.context()
-    with context.writing("refine"):
-        lose_rows(site)
-        done = site.check("silver.notes")
-        assert done.findings == []
-        assert any("is at work" in note for note in done.notes)
-    assert not any("is at work" in note for note in site.check("silver.notes").notes)
-    assert Snapshots(site.lake).find("last").run_id == context.run_id
-
-
-def ehr(site: Site, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    known = {key: value for key, value in os.environ.items() if not key.startswith("EHR_")}
-    given = {"EHR_LAKE": str(site.root), "EHR_RAW": str(site.raw), **settings}
-    return subprocess.run(
-        [sys.executable, "-m", "jobs.cli", *arguments],
-        cwd=Path(__file__).parents[2], env=known | given, capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
-
-
-def test_another_process_stops_where_it_may_not_wait_and_readers_go_on(site: Site) -> None:
-    context = site.context()
-    with context.writing("refine"):
-        refused = ehr(site, "maintain", EHR_LOCK_WAIT_SECONDS="0")
-        assert refused.returncode == 6
-        assert "is being written by ehr refine (run " + context.run_id in " ".join(refused.stderr.split())
-        read = ehr(site, "sql", "select count(*) as n from silver.stays", "--output", "csv", EHR_LOCK_WAIT_SECONDS="0")
-        assert read.stdout.split() == ['"n"', str(site.lake.row_count("silver.stays"))]
-
-
-def test_check_ends_with_a_code_that_a_scheduler_can_act_on(site: Site) -> None:
-    lose_rows(site)
-    found = ehr(site, "check", "--only", "silver.notes")
-    assert found.returncode == 1
-    assert "by no run" in found.stdout and "2 promises are broken" in found.stdout
