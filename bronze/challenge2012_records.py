@@ -12,7 +12,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
 from bronze.challenge2012_files import LINE, Record, records_of
-from lakehouse.feeds.cells import is_of_type, parse
+from lakehouse.feeds.cells import is_of_type, own, parse
 from lakehouse.feeds.csv_source import balanced, batch, broken_rules, ddl, row_numbers, sparse, unknown_cells
 
 COLUMNS = (
@@ -102,12 +102,12 @@ def _batch_of(
         COLUMNS,
         [
             _of_record([record.record_set for record in records], which),
-            pa.array(ids),
+            own(ids),
             time,
             parameter,
             value,
             _of_record([record.file for record in records], which),
-            pa.array(rows),
+            own(rows),
             sparse(len(numbers), raw),
             sparse(len(numbers), broken_rules(misread)),
             unknown_cells(further, len(numbers)),

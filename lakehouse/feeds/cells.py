@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -49,6 +50,15 @@ def parse(text: pa.Array, spark_type: str) -> tuple[pa.Array, pa.Array | None]:
         parsed = pc.if_else(pc.is_finite(parsed), parsed, pa.scalar(None, to_type))
     unparsed = pc.and_(pc.is_valid(tidy), pc.is_null(parsed))
     return parsed, unparsed if pc.any(unparsed).as_py() else None
+
+
+def own(numbers: np.ndarray) -> pa.Array:
+    """A copy of the numbers in Arrow's own memory, for a batch that leaves a reader.
+
+    An array over numpy's memory is freed under the interpreter's lock. Where every worker of an engine waits for that
+    lock to free one, and the reader that holds it waits for a worker, none of them ever goes on.
+    """
+    return pa.concat_arrays([pa.array(numbers), pa.array(numbers[:0])])
 
 
 def is_of_type(column: str, spark_type: str) -> str:

@@ -21,7 +21,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
 from lakehouse.errors import RawDataError
-from lakehouse.feeds.cells import ARROW_TYPES, is_of_type, parse
+from lakehouse.feeds.cells import ARROW_TYPES, is_of_type, own, parse
 from lakehouse.feeds.headers import Columns, column_names, from_name
 from lakehouse.feeds.textfile import READ_BYTES, TextFile, readable
 from lakehouse.table import EXTRA, MISREAD, RAW_TEXT, SOURCE_FILE, SOURCE_ROW
@@ -126,7 +126,7 @@ def _typed(
     raw = sparse(cells.num_rows, {i: _line(cells, i) for i in broken})
     known = {column for column, _ in columns if column not in constants}
     extra = unknown_cells({column: cell for column, cell in found.items() if column not in known}, cells.num_rows)
-    lineage = [pa.repeat(name, len(rows)), pa.array(rows), raw, sparse(cells.num_rows, broken), extra]
+    lineage = [pa.repeat(name, len(rows)), own(rows), raw, sparse(cells.num_rows, broken), extra]
     return batch(columns, [*arrays, *lineage])
 
 
