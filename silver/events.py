@@ -58,22 +58,30 @@ def build(
     mapped: DataFrame, stays: DataFrame, concepts: DataFrame, concept_sources: DataFrame, corrections: DataFrame
 ) -> DataFrame:
     """`mapped`: one row a raw row with `source`, `stay_id`, `source_table`, `source_item`, `minute`, `time`,
-    `source_value`, `source_unit`, `_from`, `_left_out`, and `_precedence INT` where several tables of the source
-    can chart one concept."""
+    `source_value`, `source_unit`, `_left_out`, and where several tables of the source can chart one concept
+    `_from` and `_precedence INT`."""
     several_tables = "_precedence" in mapped.columns
-    measured = translate(_of_known_stays(mapped, stays), concept_sources, concepts)
+    numbered = _numbered(stays)
+    measured = translate(_of_known_stays(mapped, numbered), concept_sources, concepts)
     cleaned = clean(measured, corrections, concepts)
     merged = _merge(derived.with_parts(cleaned, concepts), several_tables)
-    combined = _combine(merged, concepts)
+    combined = _combine(merged, concepts, numbered)
     if several_tables:
         combined = _first_table_speaks(combined)
     return _contract(named(named_corrections(combined, corrections), concept_sources))
 
 
-def _of_known_stays(mapped: DataFrame, stays: DataFrame) -> DataFrame:
-    known = stays.select(F.col("stay_id").alias("_stay_id"))
-    joined = mapped.join(F.broadcast(known), F.col("stay_id") == F.col("_stay_id"), how="left")
-    return joined.withColumn("_left_out", add_reason(F.col("_stay_id").isNull(), "no_stay")).drop("_stay_id")
+def _numbered(stays: DataFrame) -> DataFrame:
+    """`_stay INT`, a number for each stay: to hash millions of rows by text takes twice as long as by numbers."""
+    every = Window.partitionBy(F.lit(1))  # without a partition, engines warn of what is meant here
+    number = F.row_number().over(every.orderBy("stay_id"))
+    return stays.select(number.alias("_stay"), F.col("stay_id").alias("_stay_id"), F.col("source").alias("_of"))
+
+
+def _of_known_stays(mapped: DataFrame, numbered: DataFrame) -> DataFrame:
+    known = F.broadcast(numbered.select("_stay", "_stay_id"))
+    joined = mapped.join(known, F.col("stay_id") == F.col("_stay_id"), how="left")
+    return joined.withColumn("_left_out", add_reason(F.col("_stay").isNull(), "no_stay")).drop("stay_id", "_stay_id")
 
 
 def _merge(rows: DataFrame, several_tables: bool) -> DataFrame:
@@ -84,17 +92,17 @@ def _merge(rows: DataFrame, several_tables: bool) -> DataFrame:
         return F.when(stays_in, F.col(column)).alias(column)
 
     own = F.col("slot") == 0
-    of_input = F.when(own, F.col("_from")).otherwise(F.lit("derived")) if several_tables else F.col("_from")
-    precedence = [F.when(stays_in & own, F.col("_precedence")).alias("_precedence")] if several_tables else []
+    of_input = [
+        F.when(own, F.col("_from")).otherwise(F.lit("derived")).alias("_from"),
+        F.when(stays_in & own, F.col("_precedence")).alias("_precedence"),
+    ]
     keys: list[Column] = [
-        F.col("source"),
-        kept("stay_id"),
+        kept("_stay"),
         kept("concept_id"),
         kept("minute"),
         F.when(stays_in & F.col("impossible"), F.col("value")).alias("_impossible_value"),
-        of_input.alias("_from"),
         F.col("_left_out"),
-        *precedence,
+        *(of_input if several_tables else []),
     ]
     of_own = {name: F.when(own, F.col(name)) for name in ("value", "source_value", "origin", "correction")}
     parts = [
@@ -117,8 +125,12 @@ def _merge(rows: DataFrame, several_tables: bool) -> DataFrame:
     )
 
 
-def _combine(merged: DataFrame, concepts: DataFrame) -> DataFrame:
+def _combine(merged: DataFrame, concepts: DataFrame, numbered: DataFrame) -> DataFrame:
     """The value of each minute, and the reason under which rows beyond the first were merged into it."""
+    stays = numbered.select(
+        F.col("_stay").alias("_number"), F.col("_stay_id").alias("stay_id"), F.col("_of").alias("source")
+    )
+    of_input = F.col("_from") if "_from" in merged.columns else F.lit(None).cast("string")
     known = concepts.select(
         F.col("id").alias("_id"),
         "concept",
@@ -144,13 +156,14 @@ def _combine(merged: DataFrame, concepts: DataFrame) -> DataFrame:
     one_source_value = F.col("source_low") == F.col("source_high")
     return (
         merged.join(F.broadcast(known), F.col("concept_id") == F.col("_id"), how="left")
+        .join(F.broadcast(stays), F.col("_stay") == F.col("_number"), how="left")
         .withColumn("value", F.when(is_derived, inferred).otherwise(measured))
         .where(~is_derived | F.col("value").isNotNull())
         .withColumn("_merged_as", merged_as)
         .withColumn("origin", F.when(same_item, F.col("origin_low")))
         .withColumn("source_value", F.when(one_source_value, F.col("source_low")))
         .withColumn("_derived", is_derived)
-        .withColumn("_from", F.when(is_derived, F.lit("derived")).otherwise(F.col("_from")))
+        .withColumn("_from", F.when(is_derived, F.lit("derived")).otherwise(of_input))
         .withColumn("measurements", F.col("_rows").cast("int"))
         .withColumn("_rows", F.greatest(F.col("_rows"), F.lit(1)).cast("bigint"))
     )
@@ -158,7 +171,7 @@ def _combine(merged: DataFrame, concepts: DataFrame) -> DataFrame:
 
 def _first_table_speaks(combined: DataFrame) -> DataFrame:
     """Of several tables' rows for one minute the first by `_precedence` stays; a derived row yields to any."""
-    minute = Window.partitionBy("stay_id", "concept_id", "minute", "_impossible_value")
+    minute = Window.partitionBy("_stay", "concept_id", "minute", "_impossible_value")
     order = minute.orderBy(F.col("_derived"), F.col("_precedence"))
     second = F.col("_left_out").isNull() & (F.col("_rank") > 1)
     reason = F.when(F.col("value") == F.col("_spoken"), F.lit("duplicate")).otherwise(F.lit("conflicting_value"))

@@ -98,7 +98,6 @@ def events(challenge2012_measurements: DataFrame, identify: Identifier) -> DataF
         F.lit(None).cast("timestamp").alias("time"),
         F.col("value").alias("source_value"),
         F.lit(None).cast("string").alias("source_unit"),
-        F.lit(MEASUREMENTS).alias("_from"),
         reason.alias("_left_out"),
     )
 

@@ -26,9 +26,9 @@ KEY = ("stay_id", "concept", "minute", "_left_out", "source_item", "source_value
 
 ROW: dict[str, Any] = {
     "source": "challenge2012", "time": None, "source_table": "measurements", "correction": None, "measurements": 1,
-    "_left_out": None, "_rows": 1, "_merged_as": None, "_from": CHALLENGE, "_broken": "", "stay_id": "challenge2012-1",
+    "_left_out": None, "_rows": 1, "_merged_as": None, "_from": None, "_broken": "", "stay_id": "challenge2012-1",
 }  # fmt: skip
-LEFT_OUT = {**dict.fromkeys(events.TABLE.column_names), "source": "challenge2012", "_merged_as": None, "_broken": ""}
+LEFT_OUT = {**dict.fromkeys(events.TABLE.column_names), "_from": None, "_merged_as": None, "_broken": ""}
 
 
 def challenge(spark: SparkSession, *rows: tuple[int, str, str | None, float | None]) -> DataFrame:
@@ -41,7 +41,7 @@ def challenge(spark: SparkSession, *rows: tuple[int, str, str | None, float | No
             for i, (r, t, p, v) in enumerate(rows, 1)
         ),
     )
-    stays = table_rows(spark, STAYS, {"stay_id": "challenge2012-1"}, {"stay_id": "challenge2012-2"})
+    stays = table_rows(spark, STAYS, *({"stay_id": f"challenge2012-{i}", "source": "challenge2012"} for i in (1, 2)))
     mapped = challenge2012.events(measured, PLAIN)
     return events.build(mapped, stays, **dictionary(spark))
 
@@ -56,16 +56,14 @@ def event(
 
 
 def left_out(reason: str, rows: int = 1, **more: Any) -> dict[str, Any]:
-    return {**LEFT_OUT, "_left_out": reason, "_rows": rows, "_from": CHALLENGE, **more}
+    return {**LEFT_OUT, "_left_out": reason, "_rows": rows, **more}
 
 
 def written(frame: DataFrame) -> DataFrame:
     """The frame after the runner's checks; of a left-out row only what is counted: reason, rows, input."""
     ruled = judged(frame, events.TABLE)
     kept = F.col("_left_out").isNull()
-    return ruled.select(
-        *(c if c[0] == "_" or c == "source" else F.when(kept, F.col(c)).alias(c) for c in ruled.columns)
-    )
+    return ruled.select(*(c if c[0] == "_" else F.when(kept, F.col(c)).alias(c) for c in ruled.columns))
 
 
 def test_values_are_corrected_capped_or_refused_by_rule(spark: SparkSession) -> None:
@@ -214,7 +212,9 @@ def mimic(spark: SparkSession, *rows: tuple[str, str, int, float | None, str | N
         for t, i, m, v, u in rows
     ]
     return events.build(
-        spark.createDataFrame(data, MAPPED), table_rows(spark, STAYS, {"stay_id": "s"}), **dictionary(spark)
+        spark.createDataFrame(data, MAPPED),
+        table_rows(spark, STAYS, {"stay_id": "s", "source": "mimiciii"}),
+        **dictionary(spark),
     )
 
 
@@ -245,7 +245,7 @@ def test_a_row_for_one_unit_goes_before_the_row_for_any(spark: SparkSession) -> 
         of_mimic("chartevents", "weight", 3, 80.0, "kg", "226512"),
         of_mimic("chartevents", "mech_vent", 4, 1.0, "flag", "223849", source_value=None),
         of_mimic("procedureevents_mv", "mech_vent", 5, 1.0, "flag", "225792", source_value=300.0),
-        left_out("made_up_high", source="mimiciii", _from="bronze.mimiciii_chartevents"),
+        left_out("made_up_high", _from="bronze.mimiciii_chartevents"),
     ]
     assert_frame(written(frame), expected, KEY)
 
@@ -261,7 +261,7 @@ def test_the_laboratory_speaks_before_the_bedside_copy(spark: SparkSession) -> N
         ("outputevents", "226559", 4, 50.0, "mL"),
         ("outputevents", "226560", 4, 50.0, "mL"),
     )
-    copy = {"source": "mimiciii", "_from": "bronze.mimiciii_chartevents"}
+    copy = {"_from": "bronze.mimiciii_chartevents"}
     expected = [
         of_mimic("labevents", "glucose", 1, 110.0, "mg/dL", "50931"),
         left_out("duplicate", **copy),
@@ -318,7 +318,7 @@ def test_every_row_is_accounted_for_and_order_does_not_matter(
     there = outcome(rows)
     columns = [*events.TABLE.column_names, "_left_out", "_rows", "_merged_as", "_from", "_broken"]
     named = [dict(zip(columns, row, strict=True)) for row in there]
-    assert sum(row["_rows"] for row in named if row["_from"] == CHALLENGE) == len(rows)
+    assert sum(row["_rows"] for row in named if row["_from"] is None) == len(rows)
     kept = [(r["stay_id"], r["concept"], r["minute"]) for r in named if not r["_left_out"] and not r["_broken"]]
     assert len(kept) == len(set(kept))
     assert outcome(data.draw(st.permutations(rows))) == there
