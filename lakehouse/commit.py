@@ -101,7 +101,7 @@ def commit(
         if done.rows("quarantined"):
             lake.create(table.quarantine, (*table.columns, *QUARANTINE_COLUMNS), nullable=True)
         with _put_back_on_error(lake, table):
-            _write(lake, table, staged, node=node, run_id=run_id, scope=scope, done=done)
+            _write(lake, table, staged, node=node, run_id=run_id, scope=scope, done=done, default_from=default_from)
     finally:
         lake.unstage(label)
     return done
@@ -130,7 +130,7 @@ def _count(staged: DataFrame, table: Table, default_from: str) -> Committed:
         F.coalesce(FROM, F.lit(default_from)).alias(FROM),
         LEFT_OUT,
         MERGED_AS,
-        F.array_join(BROKEN, " ").alias(BROKEN),
+        BROKEN,
     ).agg(
         F.count(F.lit(1)).alias("n"),
         F.sum(ROWS).alias(ROWS),
@@ -203,15 +203,24 @@ def _put_back_on_error(lake: Lake, table: Table) -> Iterator[None]:
 
 
 def _write(
-    lake: Lake, table: Table, staged: DataFrame, *, node: str, run_id: str, scope: Scope, done: Committed
+    lake: Lake,
+    table: Table,
+    staged: DataFrame,
+    *,
+    node: str,
+    run_id: str,
+    scope: Scope,
+    done: Committed,
+    default_from: str,
 ) -> None:
-    good = staged.where(F.col(LEFT_OUT).isNull() & (F.size(BROKEN) == 0)).select(*map(_required, table.columns))
+    good = staged.where(F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == "")).select(*map(_required, table.columns))
     refused = done.rows("quarantined")
     if lake.exists(table.quarantine) and (
         refused or not scope.quarantine or lake.count(table.quarantine, scope.quarantine)
     ):
-        helpers = {"_rules": F.col(BROKEN), "_node": F.lit(node), "_run_id": F.lit(run_id)}
-        bad = staged.where(F.size(BROKEN) > 0).withColumns(helpers)
+        helpers = {"_rules": F.split(BROKEN, " "), "_node": F.lit(node), "_run_id": F.lit(run_id)}
+        whence = {FROM: F.coalesce(FROM, F.lit(default_from))}
+        bad = staged.where(F.col(BROKEN) != "").withColumns({**helpers, **whence})
         columns = [*table.column_names, *(c.name for c in QUARANTINE_COLUMNS)]
         lake.replace(table.quarantine, bad.select(*columns) if refused else None, scope.quarantine)
     if lake.exists(table.quarantine):

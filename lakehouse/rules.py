@@ -34,8 +34,9 @@ def check_columns(frame: DataFrame, table: Table) -> None:
 
 def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
     """The contract's columns, the accounting columns (those that the function did not give are filled in),
-    `_broken ARRAY<STRING>` (error rules broken and those that a reader named in `_misread`; empty for good and left-out
-    rows), and one BOOLEAN a `warn` or `fail` rule. Helper columns end here: nothing after the rules reads them."""
+    `_broken STRING` (names, joined by spaces, of the error rules broken and of those that a reader named in
+    `_misread`; empty for good and left-out rows), and one BOOLEAN a `warn` or `fail` rule. Helper columns end here:
+    nothing after the rules reads them."""
     given = set(frame.columns)
     left_out = F.col(LEFT_OUT).cast("string") if LEFT_OUT in given else F.lit(None).cast("string")
     counted = left_out.isNull()
@@ -44,11 +45,9 @@ def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
         key_is_whole = reduce(lambda a, b: a & b, (F.col(k).isNotNull() for k in table.key))
         window = Window.partitionBy(*table.key, counted)
         errors.append(F.when(key_is_whole & (F.count(F.lit(1)).over(window) > 1), F.lit(DUPLICATE_KEY)))
-    none = F.array().cast("array<string>")
-    named = F.array_compact(F.array(*errors)) if errors else none
     if MISREAD in given:
-        named = F.concat(named, F.coalesce(F.split(MISREAD, " "), none))
-    broken = F.when(counted, named).otherwise(none)
+        errors.append(F.col(MISREAD))
+    broken = F.when(counted, F.concat_ws(" ", *errors)).otherwise(F.lit("")) if errors else F.lit("")
     # One projection: on a wide frame every further one costs an engine another second of planning.
     return frame.select(
         *table.column_names,
@@ -63,7 +62,7 @@ def ruled_schema(table: Table) -> str:
     accounting = (f"`{name}` {'BIGINT' if name == ROWS else 'STRING'}" for name in ACCOUNTING)
     marks = (f"`{mark(rule)}` BOOLEAN" for rule in _marked(table))
     columns = (f"`{c.name}` {c.type}" for c in table.columns)
-    return ", ".join((*columns, *accounting, f"`{BROKEN}` ARRAY<STRING>", *marks))
+    return ", ".join((*columns, *accounting, f"`{BROKEN}` STRING", *marks))
 
 
 def _accounting(name: str, given: bool) -> Column:

@@ -33,7 +33,7 @@ def judged(frame: DataFrame, table: Table) -> DataFrame:
     """The frame after the runner's own checks: the contract's columns, the accounting, `_broken` as sorted text."""
     check_columns(frame, table)
     accounting = ("_left_out", "_rows", "_merged_as", "_from")
-    ruled = apply_rules(frame, table).withColumn(BROKEN, F.array_join(F.array_sort(BROKEN), " "))
+    ruled = apply_rules(frame, table).withColumn(BROKEN, F.array_join(F.array_sort(F.split(BROKEN, " ")), " "))
     return ruled.select(*table.column_names, *accounting, BROKEN)
 
 

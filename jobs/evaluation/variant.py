@@ -88,4 +88,4 @@ def _frame(
     asked = {**given, "task": task, "identify": context.identify}
     built = node.build(**{parameter: asked[parameter] for parameter in parameters(node.build)})
     ruled = apply_rules(built, replace(node.table, key_check=False))
-    return ruled.where(F.col(LEFT_OUT).isNull() & (F.size(BROKEN) == 0)).select(*node.table.column_names)
+    return ruled.where(F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == "")).select(*node.table.column_names)

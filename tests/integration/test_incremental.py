@@ -100,7 +100,7 @@ def test_a_build_for_some_patients_gives_their_rows_of_a_build_for_all(base: Sit
         increment = Increment(some, {}, {}, increments.parts(node, some, stays, {}), {}, {}, Scope())
         task = load_task(node.table.task) if node.table.task else None
         table, frame = building.frame(node, task, increment, f"{run}/{node.name}")
-        good = apply_rules(frame, table).where(F.col(LEFT_OUT).isNull() & (F.size(BROKEN) == 0))
+        good = apply_rules(frame, table).where(F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == ""))
         built = by_key(good.select(*table.column_names).toArrow().to_pylist(), table)
         theirs = some if table.by == "patient_id" else {stay for stay, patient in stays.items() if patient in some}
         stored = by_key(lake.records(table.name), table)

@@ -48,12 +48,12 @@ def test_every_row_goes_one_way(spark: SparkSession, lake: Lake) -> None:
     assert stored(
         lake, "silver.readings_quarantine", "id", "value", "_rules", "_rows", "_from", "_node", "_run_id"
     ) == [
-        (6, -1.0, ["positive"], 1, None, "silver.readings", "run-1"),
-        (7, 60.0, ["below_limit"], 1, None, "silver.readings", "run-1"),
-        (8, -3.0, ["positive", "duplicate_key"], 1, None, "silver.readings", "run-1"),
-        (8, 81.0, ["duplicate_key"], 1, None, "silver.readings", "run-1"),
-        (8, 82.0, ["duplicate_key"], 1, None, "silver.readings", "run-1"),
-        (None, -2.0, ["id_missing", "note_missing", "positive"], 2, None, "silver.readings", "run-1"),
+        (6, -1.0, ["positive"], 1, "bronze.r", "silver.readings", "run-1"),
+        (7, 60.0, ["below_limit"], 1, "bronze.r", "silver.readings", "run-1"),
+        (8, -3.0, ["positive", "duplicate_key"], 1, "bronze.r", "silver.readings", "run-1"),
+        (8, 81.0, ["duplicate_key"], 1, "bronze.r", "silver.readings", "run-1"),
+        (8, 82.0, ["duplicate_key"], 1, "bronze.r", "silver.readings", "run-1"),
+        (None, -2.0, ["id_missing", "note_missing", "positive"], 2, "bronze.r", "silver.readings", "run-1"),
     ]
     assert done.reconciliation == {
         ("bronze.r", "written", ""): 5,
