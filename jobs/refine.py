@@ -8,6 +8,7 @@ from lakehouse.dates import DateShift
 from lakehouse.errors import ContractError
 from lakehouse.records.ledger import Outcome
 from lakehouse.registry import Node, registry
+from lakehouse.rounds import ROWS_A_ROUND
 from lakehouse.runner import Runner
 
 
@@ -43,6 +44,8 @@ def run_nodes(context: Context, nodes: Sequence[Node]) -> list[Outcome]:
             listener=progress,
             deadline=context.deadline,
             shift=DateShift(context.settings.pseudonym_key, context.settings.shift_dates_weeks),
+            # Spark itself bounds what it holds.
+            rows_a_round=ROWS_A_ROUND if context.settings.engine == "sail" else None,
         )
         return runner.run(nodes)
 

@@ -16,6 +16,7 @@ from lakehouse.part import Part
 from lakehouse.pseudonyms import Identifier
 from lakehouse.reference import dictionary_frame
 from lakehouse.registry import CONF_PREFIX, Node, Registry, parameters
+from lakehouse.rounds import Round, rounds, shared_by
 from lakehouse.table import MAPPED, Rule, Table
 from lakehouse.tasks import Task
 
@@ -29,6 +30,7 @@ class Building:
     identify: Identifier
     shift: DateShift
     run_id: str
+    rows_a_round: int | None = None
 
     def build(
         self, node: Node, task: Task | None, increment: Increment | None, verify: Callable[[Committed], None]
@@ -41,13 +43,19 @@ class Building:
             scope = Scope(Part(within={"source": node.source}), Part(within={"_node": node.name}))
         label = f"{self.run_id}/{node.name}-inputs"
         try:
-            table, frame = self.frame(node, task, increment, label)
+            first, *others = self._rounds(node, increment)
+            table, frame = self.frame(node, task, increment, label, share=first)
+            further = (self.frame(node, task, increment, label, share=share)[1] for share in others)
             return commit(
-                self.lake, table, frame,
+                self.lake, table, frame, further=further,
                 node=node.name, run_id=self.run_id, scope=scope, default_from=_default_from(node), verify=verify,
             )  # fmt: skip
         finally:
             self.lake.unstage(label)
+
+    def _rounds(self, node: Node, increment: Increment | None) -> list[Round]:
+        # An increment is itself of a share of the patients.
+        return rounds(node, self.registry.tables, self.lake.row_count, None if increment else self.rows_a_round)
 
     def count_before(self, node: Node, task: Task | None, increment: Increment) -> Committed:
         """What the last build counted of the patients' rows."""
@@ -62,9 +70,16 @@ class Building:
             self.lake.unstage(label)
 
     def frame(
-        self, node: Node, task: Task | None, increment: Increment | None, label: str, before: bool = False
+        self,
+        node: Node,
+        task: Task | None,
+        increment: Increment | None,
+        label: str,
+        before: bool = False,
+        share: Round = Round(),  # noqa: B008 - all rows, and frozen
     ) -> tuple[Table, DataFrame]:
-        """The contract that a node's rows are held to and these rows: all, or an increment's, as they are or `before`.
+        """The contract that a node's rows are held to and these rows: of a share of the patients, or an increment's, as
+        they are or `before`.
 
         What is read for an increment is copied under `label`.
         """
@@ -77,7 +92,7 @@ class Building:
                 version = increment.versions_before[name] if before else self.lake.version(name)
                 return self.lake.read_part(name, part, f"{label}/{name}", version)
             # Not the version that brought the rows: once compacted, that one's files may be gone.
-            whole = self.lake.read(name, self.lake.version(name))
+            whole = share.share(self.lake.read(name, self.lake.version(name)), shared_by(node, self._table(name)))
             return whole.where(F.col("source") == F.lit(node.source)) if within(node, self._table(name)) else whole
 
         def call(function: Callable[..., DataFrame], frames: dict[str, DataFrame]) -> DataFrame:

@@ -1,6 +1,6 @@
 """From the frame that a function gave to stored rows: evaluated once, every row accounted for, nothing half-written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -82,8 +82,9 @@ def commit(
     scope: Scope,
     default_from: str,
     verify: Callable[[Committed], None] = lambda _done: None,
+    further: Iterable[DataFrame] = (),
 ) -> Committed:
-    """Stages the frame, applies the rules, writes good rows and quarantine.
+    """Stages the frame and `further` ones of its columns, applies the rules, writes good rows and quarantine.
 
     Raises before anything is written where the schema is wrong, a `fail` rule is broken (ContractError),
     `verify` refuses what was counted, or rows outside the scope have to do with it (UnfitError). Where a write itself
@@ -92,7 +93,8 @@ def commit(
     check_columns(frame, table)
     label = f"{run_id}/{node}"
     try:
-        staged = lake.stage(apply_rules(frame, table), label, ruled_schema(table))
+        ruled = (apply_rules(more, table) for more in further)
+        staged = lake.stage(apply_rules(frame, table), label, ruled_schema(table), ruled)
         done = _count(staged, table, default_from)
         verify(done)
         if scope.table and scope.table.column:

@@ -38,9 +38,10 @@ class Runner:
     load: Callable[[str], Task] = load_task
     shift: DateShift = field(default_factory=DateShift)
     deadline: Deadline = field(default_factory=Deadline)
+    rows_a_round: int | None = None
 
     def __post_init__(self) -> None:
-        self._building = Building(self.lake, self.registry, self.identify, self.shift, self.run_id)
+        self._building = Building(self.lake, self.registry, self.identify, self.shift, self.run_id, self.rows_a_round)
         self._increments = Increments(self.lake, self.registry.tables, self.ledger, self.identify)
 
     def run(self, nodes: Iterable[Node]) -> list[Outcome]:
