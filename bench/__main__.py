@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import challenge, mimic
-from bench.measure import LONGEST_SECONDS, ROOT, Measured, lake_brought_up_to_date, measure
+from bench.measure import LONGEST_SECONDS, ROOT, FailedError, Measured, lake_brought_up_to_date, measure
 from bench.report import Result, draw, table
 
 POLARS = "polars"
@@ -57,9 +57,14 @@ def jobs(given: Namespace) -> Iterator[Job]:
 def main() -> None:
     given = _arguments()
     given.work.mkdir(parents=True, exist_ok=True)
-    results = []
+    results, failed = list[Result](), False
     for job in jobs(given):
-        runs = [job.run(given) for _ in range(given.repeat)]
+        try:
+            runs = [job.run(given) for _ in range(given.repeat)]
+        except FailedError as error:  # what the others took is worth telling all the same
+            failed = True
+            print(f"{job.work} {job.records:,} {job.program}: {error}", file=sys.stderr, flush=True)
+            continue
         median = Measured(
             statistics.median(run.seconds for run in runs),
             statistics.median(run.cpu for run in runs),
@@ -71,6 +76,7 @@ def main() -> None:
     print(table(results))
     if given.plot:
         draw(results, given.plot)
+    sys.exit(failed)
 
 
 def _arguments() -> Namespace:
