@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -84,8 +85,8 @@ def _make_staged(change: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Record
     """Lets the engine change whatever is staged."""
     stage = Lake.stage
 
-    def changed(lake: Lake, frame: DataFrame, label: str, schema: str | None = None) -> DataFrame:
-        return stage(lake, frame.mapInArrow(change, frame.schema), label, schema)
+    def changed(lake: Lake, frame: DataFrame, *further: Any) -> DataFrame:
+        return stage(lake, frame.mapInArrow(change, frame.schema), *further)
 
     setattr(Lake, "stage", changed)  # noqa: B010
 
