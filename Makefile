@@ -27,17 +27,15 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
-# Three lanes: a test waits for processes, disks and a JVM that starts, so that two keep two cores busy for half the time.
-BESIDE := $(addprefix tests/integration/,test_engines.py test_beyond_one_process.py test_incremental.py test_privacy.py)
+ON_JVM := $(addprefix tests/,integration/test_engines.py integration/test_beyond_one_process.py faults/test_jvm_kills.py)
 
+# Two lanes, one a core: most tests keep no more than one busy. The second lane's words come when it has ended.
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
-	@lane() { $(BIN)/pytest "$${@:2}" -o cache_dir=.pytest_cache/$$1 > .lane-$$1.log 2>&1; }; \
-	lane faults tests/faults $(BESIDE) & faults=$$!; lane whole tests/integration $(BESIDE:%=--ignore %) & whole=$$!; \
-	trap "kill $$faults $$whole" INT TERM; \
-	failed=0; $(BIN)/pytest tests/unit tests/golden tests/real || failed=$$?; \
-	if command -v java >/dev/null; then EHR_ENGINE=spark $(BIN)/pytest -m engine || failed=$$?; \
+	@$(BIN)/pytest tests/integration tests/faults $(ON_JVM:%=--ignore %) -o cache_dir=.pytest_cache/second > .second-lane.log 2>&1 & second=$$!; trap "kill $$second" INT TERM; \
+	first=0; $(BIN)/pytest tests/unit tests/golden tests/real $(ON_JVM) || first=$$?; \
+	if command -v java >/dev/null; then EHR_ENGINE=spark $(BIN)/pytest -m engine || first=$$?; \
 	else echo "no Java: the tests of the JVM engine were left out"; fi; \
-	wait $$faults || failed=$$?; wait $$whole || failed=$$?; cat .lane-*.log; rm .lane-*.log; exit $$failed
+	wait $$second; last=$$?; cat .second-lane.log; rm .second-lane.log; exit $$((first | last))
 
 test-fast: setup ## the tests of one function or table each, on the embedded engine
 	$(BIN)/pytest tests/unit tests/golden
