@@ -12,7 +12,7 @@ from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
 from lakehouse.part import Part
-from lakehouse.rules import BROKEN, apply_rules, check_columns, mark, ruled_schema
+from lakehouse.rules import BROKEN, apply_rules, check_columns, is_good, mark, ruled_schema
 from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, RAW_TEXT, ROWS, Table
 
 QUARANTINE_COLUMNS = (
@@ -215,14 +215,18 @@ def _write(
     done: Committed,
     default_from: str,
 ) -> None:
-    good = staged.where(F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == "")).select(*map(_required, table.columns))
+    good = staged.where(is_good()).select(*map(_required, table.columns))
     refused = done.rows("quarantined")
     if lake.exists(table.quarantine) and (
         refused or not scope.quarantine or lake.count(table.quarantine, scope.quarantine)
     ):
-        helpers = {"_rules": F.split(BROKEN, " "), "_node": F.lit(node), "_run_id": F.lit(run_id)}
-        whence = {FROM: F.coalesce(FROM, F.lit(default_from))}
-        bad = staged.where(F.col(BROKEN) != "").withColumns({**helpers, **whence})
+        helpers = {
+            "_rules": F.split(BROKEN, " "),
+            FROM: F.coalesce(FROM, F.lit(default_from)),
+            "_node": F.lit(node),
+            "_run_id": F.lit(run_id),
+        }
+        bad = staged.where(F.col(BROKEN) != "").withColumns(helpers)
         columns = [*table.column_names, *(c.name for c in QUARANTINE_COLUMNS)]
         lake.replace(table.quarantine, bad.select(*columns) if refused else None, scope.quarantine)
     if lake.exists(table.quarantine):

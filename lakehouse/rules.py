@@ -57,6 +57,11 @@ def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
     )
 
 
+def is_good() -> Column:
+    """Of rows that `apply_rules` gave: neither left out nor refused by an error rule."""
+    return F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == "")
+
+
 def ruled_schema(table: Table) -> str:
     """DDL of what `apply_rules` gives."""
     accounting = (f"`{name}` {'BIGINT' if name == ROWS else 'STRING'}" for name in ACCOUNTING)

@@ -13,8 +13,7 @@ from jobs.training.matrix import Matrix, check_filled, gold_tables
 from lakehouse.errors import ConfigError, ContractError
 from lakehouse.reference import dictionary_frame
 from lakehouse.registry import CONF_PREFIX, Node, parameters, registry
-from lakehouse.rules import BROKEN, apply_rules
-from lakehouse.table import LEFT_OUT
+from lakehouse.rules import apply_rules, is_good
 from lakehouse.tasks import Task, load_task
 
 
@@ -88,4 +87,4 @@ def _frame(
     asked = {**given, "task": task, "identify": context.identify}
     built = node.build(**{parameter: asked[parameter] for parameter in parameters(node.build)})
     ruled = apply_rules(built, replace(node.table, key_check=False))
-    return ruled.where(F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == "")).select(*node.table.column_names)
+    return ruled.where(is_good()).select(*node.table.column_names)

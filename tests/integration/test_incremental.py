@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import functions as F
 from rich.console import Console
 
 from jobs.context import Context
@@ -24,9 +23,9 @@ from lakehouse.increment import Increment, Increments
 from lakehouse.io import Lake
 from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
-from lakehouse.rules import BROKEN, apply_rules
+from lakehouse.rules import apply_rules, is_good
 from lakehouse.settings import load_settings
-from lakehouse.table import LEFT_OUT, Table
+from lakehouse.table import Table
 from lakehouse.tasks import load_task
 from tests.conftest import ENGINE, same
 from tests.integration.test_engines import differences, sorted_rows
@@ -100,7 +99,7 @@ def test_a_build_for_some_patients_gives_their_rows_of_a_build_for_all(base: Sit
         increment = Increment(some, {}, {}, increments.parts(node, some, stays, {}), {}, {}, Scope())
         task = load_task(node.table.task) if node.table.task else None
         table, frame = building.frame(node, task, increment, f"{run}/{node.name}")
-        good = apply_rules(frame, table).where(F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == ""))
+        good = apply_rules(frame, table).where(is_good())
         built = by_key(good.select(*table.column_names).toArrow().to_pylist(), table)
         theirs = some if table.by == "patient_id" else {stay for stay, patient in stays.items() if patient in some}
         stored = by_key(lake.records(table.name), table)

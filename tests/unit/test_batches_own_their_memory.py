@@ -56,9 +56,5 @@ def test_a_column_is_in_arrows_own_memory(
 def test_numbers_are_copied() -> None:
     numbers = np.arange(5)
     assert own(numbers).to_pylist() == [0, 1, 2, 3, 4]
-    assert own(numbers).buffers()[1].address != numpy_address(numbers)
+    assert own(numbers).buffers()[1].address != numbers.ctypes.data
     assert own(numbers[:0]).to_pylist() == []
-
-
-def numpy_address(array: np.ndarray) -> int:
-    return int(array.ctypes.data)
