@@ -5,6 +5,7 @@ A Spark Connect server elsewhere is joined by `remote.py`.
 
 import atexit
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -51,6 +52,9 @@ _LOCAL_CONF = {
     "spark.jars.ivy": str(IVY),
 }
 
+_CHATTER = re.compile(r"NOTE|WARNING|[IWEF]\d{4} ")
+"""Lines by Java's launcher, and by gRPC in the child of a process that has used it (`E1124 19:34:06.41 …`)."""
+
 
 def start(settings: Settings, conf: Mapping[str, str]) -> SparkSession:
     """A session with `conf`; ConfigError where there is no Java, or no Delta in the JVM that spark-submit started."""
@@ -96,14 +100,18 @@ def _launch(settings: Settings, given: Mapping[str, str]) -> SparkContext:
             gateway = launch_gateway(conf, {"stderr": said})
         except PySparkRuntimeError as error:
             said.seek(0)
-            lines = said.read().decode(errors="replace").splitlines()
-            # What stops Java comes first, what its absence breaks after it.
-            reason = next((line.strip() for line in lines if not line.startswith(("NOTE", "WARNING"))), str(error))
+            reason = _reason(said.read().decode(errors="replace")) or str(error)
             raise ConfigError(
                 f"engine spark needs Java 17 or later, which did not start ({reason}): set JAVA_HOME, or "
                 "choose --engine sail, which needs none."
             ) from error
         return SparkContext(conf=conf, gateway=gateway)
+
+
+def _reason(said: str) -> str | None:
+    """Why Java did not start: what stops it is said first, what its absence breaks after it."""
+    lines = (line.strip() for line in said.splitlines())
+    return next((line for line in lines if line and not _CHATTER.match(line)), None)
 
 
 def _knows_delta(context: SparkContext) -> bool:
