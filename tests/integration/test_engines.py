@@ -18,13 +18,14 @@ import pytest
 from lakehouse.io import Lake
 from lakehouse.records.forgotten import FORGET
 from lakehouse.registry import registry
-from tests.connect_server import connect_server
+from tests.conftest import ENGINE
 from tests.integration.worlds import MIMICIV
 from tests.raw_csv import edit, rows
 
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("JAVA_HOME") or shutil.which("java")), reason="engine spark needs Java 17, and there is none"
-)
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(ENGINE != "spark", reason="asks the JVM that the tests of EHR_ENGINE=spark start"),
+]
 
 ROOT = Path(__file__).parents[2]
 OF_THE_RUN = {"_ingested_at", "_batch_id", "_run_id", "run_id", "scored_at", "ingested_at", "batch_id", "input_digest"}
@@ -90,8 +91,7 @@ def lakes(two_sources: Path) -> dict[str, Path]:
     sail, spark = folder / "sail", folder / "spark"
     run(two_sources, sail, "sail", *TABLES, "train", "score")
     registry = f"sqlite:///{sail / 'mlflow' / 'mlflow.db'}"
-    with connect_server(folder / "server.log") as remote:
-        run(two_sources, spark, "spark", *TABLES, "score", MLFLOW_URI=registry, REMOTE=remote)
+    run(two_sources, spark, "spark", *TABLES, "score", MLFLOW_URI=registry, REMOTE=os.environ["EHR_REMOTE"])
     return {"sail": sail, "spark": spark}
 
 
