@@ -6,7 +6,7 @@ names, else of one that is started here. Where EHR_REMOTE is there and empty, it
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,12 @@ def real_raw() -> Path:
 
 
 def assert_frame(frame: DataFrame, expected: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+    """`assert_rows` of a frame's rows."""
+    assert_rows([row.asDict(recursive=True) for row in frame.collect()], expected, key)
+
+
+def assert_rows(rows: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]], key: tuple[str, ...]) -> None:
     """Rows equal `expected` in any order: same columns, exact values, floats to 1e-9."""
-    rows = [row.asDict(recursive=True) for row in frame.collect()]
 
     def order(row: dict[str, Any]) -> tuple[str, ...]:
         return tuple(str(row[k]) for k in key)
