@@ -36,6 +36,8 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # The log of a table here has a few hundred entries: more partitions of it are more tasks and no more speed.
     "spark.databricks.delta.snapshotPartitions": "1",
+    # VACUUM lists files in so many tasks, be there one file: in the 10,000 of the default, in half a minute.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "32",
     "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "4",
 }
 _CONF = {
