@@ -23,6 +23,7 @@ from jobs.refine import refine
 from tests.fuzz.cases import Case, Result, cases, context_of
 
 STAGES_EVERY = 10
+SAID_EVERY = 25
 _CHALLENGE_STAYS = 6
 
 
@@ -79,6 +80,8 @@ def main() -> int:
             results.append(result)
             for fault in result.faults:
                 console.print(f"[red]{result.seed}[/] {result.mutation}: {escape(fault)} ({escape(result.file)})")
+            if len(results) % SAID_EVERY == 0:
+                console.print(f"{len(results)} cases so far, {sum(bool(one.faults) for one in results)} with a fault")
     console.print(summary(results))
     console.print(f"seed {results[0].seed.partition('-')[0]}")
     return int(any(result.faults for result in results))
