@@ -1,12 +1,15 @@
 """What a feature column is, and the window that every feature keeps to."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.tasks import Task
+
+ByName = Callable[[str], Column]
+"""A column of a stay's row by the name of its feature."""
 
 
 @dataclass(frozen=True)

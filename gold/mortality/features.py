@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from gold.mortality import composites, demographics, history, retrospective, saps, sofa, urine
 from gold.mortality.feature import Feature, features_ddl, known_by_its_end, within_window
 from gold.mortality.hourly import hourly
-from gold.mortality.statistics import statistics, statistics_features
+from gold.mortality.statistics import measured, statistics, statistics_features
 from lakehouse.settings import check_keys
 from lakehouse.table import Table
 from lakehouse.tasks import Task
@@ -80,7 +80,7 @@ def build(
         # By keys of two names: to merge two columns into one, the embedded engine names all thousand others anew.
         own = f"_stay_{place}"
         joined = joined.join(part.withColumnRenamed("stay_id", own), F.col("stay_id") == F.col(own), how="left")
-    made = {**urine.urine(task.window_hours), **sofa.sofa(), **saps.saps()}
+    made = {**urine.urine(task.window_hours, measured), **sofa.sofa(measured), **saps.saps(measured)}
     return joined.select(
         "stay_id", "source", *(_column(group, f, made, task) for group in GROUPS for f in GROUPS[group])
     )
@@ -89,7 +89,7 @@ def build(
 def _column(group: str, feature: Feature, made: dict[str, Column], task: Task) -> Column:
     if not task.feature_groups.get(group, True):
         return F.lit(None).cast("double").alias(feature.name)
-    column = made.get(feature.name, F.col(feature.name))
+    column = made.get(feature.name, measured(feature.name))
     if feature.zero:
         return F.coalesce(column, F.lit(0.0)).cast("double").alias(feature.name)
     return F.round(column.cast("double"), DECIMALS).alias(feature.name)

@@ -9,7 +9,7 @@ with 3 points.
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from gold.mortality.feature import Feature
+from gold.mortality.feature import ByName, Feature
 from gold.mortality.scales import REST, Bands, points, total
 
 BUN_MG_DL = 2.8
@@ -47,28 +47,24 @@ FEATURES = (
 )
 
 
-def saps() -> dict[str, Column]:
+def saps(of: ByName) -> dict[str, Column]:
     """`FEATURES` by name, over the statistics and composites of a stay and its `age` in years."""
-    components = _components()
+    components = _components(of)
     return {**{f"saps_i_{v}": components[v] for v in VARIABLES}, "saps_i": total(list(components.values()))}
 
 
-def _components() -> dict[str, Column]:
+def _components(of: ByName) -> dict[str, Column]:
     worst = {
         name: F.greatest(
-            *(
-                points(F.col(f"{concept}_{end}_first_24h") / unit, bands)
-                for concept in concepts
-                for end in ("min", "max")
-            )
+            *(points(of(f"{concept}_{end}_first_24h") / unit, bands) for concept in concepts for end in ("min", "max"))
         )
         for name, (concepts, unit, bands) in EXTREMES.items()
     }
-    ventilated = F.col("ventilated_share_first_24h") > 0
+    ventilated = of("ventilated_share_first_24h") > 0
     return {
-        "age": points(F.floor(F.col("age")), AGE),
+        "age": points(F.floor(of("age")), AGE),
         **worst,
         "respiratory_rate": F.when(ventilated, float(VENTILATED_POINTS)).otherwise(worst["respiratory_rate"]),
-        "urine": points(F.col("urine_sum_first_24h") / 1000, URINE),
-        "gcs": points(F.col("gcs_min_first_24h"), GCS),
+        "urine": points(of("urine_sum_first_24h") / 1000, URINE),
+        "gcs": points(of("gcs_min_first_24h"), GCS),
     }

@@ -8,7 +8,7 @@ component is 1 point for a mean arterial pressure below 70 mmHg and never more: 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from gold.mortality.feature import Feature
+from gold.mortality.feature import ByName, Feature
 from gold.mortality.scales import REST, Bands, points, total
 
 PERIODS = {"_first_24h": "the first 24 h", "_last_24h": "the last 24 h"}
@@ -45,30 +45,30 @@ FEATURES = (
 )
 
 
-def sofa() -> dict[str, Column]:
+def sofa(of: ByName) -> dict[str, Column]:
     """`FEATURES` by name, over the statistics and composites of a stay."""
     columns: dict[str, Column] = {}
     totals: dict[str, Column] = {}
     for period in PERIODS:
-        components = _components(period)
+        components = _components(period, of)
         columns |= {f"sofa_{name}{period}": components[name] for name in COMPONENTS}
         totals[f"sofa{period}"] = total(list(components.values()))
     return {**columns, **totals, "sofa_change": totals["sofa_last_24h"] - totals["sofa_first_24h"]}
 
 
-def _components(period: str) -> dict[str, Column]:
-    map_min = F.least(F.col(f"map_min{period}"), F.col(f"ni_map_min{period}"))
+def _components(period: str, of: ByName) -> dict[str, Column]:
+    map_min = F.least(of(f"map_min{period}"), of(f"ni_map_min{period}"))
     return {
         "respiration": F.greatest(
-            points(F.col(f"_pf_ratio_min{period}"), RESPIRATION),
-            points(F.col(f"_pf_ratio_ventilated_min{period}"), RESPIRATION_VENTILATED),
+            points(of(f"_pf_ratio_min{period}"), RESPIRATION),
+            points(of(f"_pf_ratio_ventilated_min{period}"), RESPIRATION_VENTILATED),
         ),
-        "coagulation": points(F.col(f"platelets_min{period}"), COAGULATION),
-        "liver": points(F.col(f"bilirubin_max{period}"), LIVER),
+        "coagulation": points(of(f"platelets_min{period}"), COAGULATION),
+        "liver": points(of(f"bilirubin_max{period}"), LIVER),
         "cardiovascular": points(map_min, CARDIOVASCULAR),
-        "nervous": points(F.col(f"gcs_min{period}"), NERVOUS),
+        "nervous": points(of(f"gcs_min{period}"), NERVOUS),
         "renal": F.greatest(
-            points(F.col(f"creatinine_max{period}"), RENAL_CREATININE),
-            points(F.col(f"urine_sum{period}"), RENAL_URINE),
+            points(of(f"creatinine_max{period}"), RENAL_CREATININE),
+            points(of(f"urine_sum{period}"), RENAL_URINE),
         ),
     }

@@ -3,7 +3,7 @@
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from gold.mortality.feature import Feature
+from gold.mortality.feature import ByName, Feature
 from gold.mortality.statistics import SPANS
 
 FEATURES = tuple(
@@ -12,11 +12,11 @@ FEATURES = tuple(
 )
 
 
-def urine(window_hours: int) -> dict[str, Column]:
+def urine(window_hours: int, of: ByName) -> dict[str, Column]:
     """`FEATURES` by name, over the statistics of a stay and its `weight_kg`; null without either."""
     return {
-        f"urine_ml_kg_h{suffix}": F.col(f"urine_sum{suffix}")
-        / F.when(F.col("weight_kg") > 0, F.col("weight_kg"))
+        f"urine_ml_kg_h{suffix}": of(f"urine_sum{suffix}")
+        / F.when(of("weight_kg") > 0, of("weight_kg"))
         / float(min(span.hours or window_hours, window_hours))
         for suffix, span in SPANS.items()
     }

@@ -71,7 +71,7 @@ def test_sofa_worked_example(spark: SparkSession) -> None:
     alone = (None, None, None, None, None, None, 14.0, None, None)
     schema = ", ".join(["stay_id STRING", *(f"{name}{p} DOUBLE" for p in sofa.PERIODS for name in SOFA_INPUTS)])
     frame = spark.createDataFrame([("s1", *first, *last), ("s2", *alone, *(None,) * 9)], schema)
-    columns = sofa.sofa()
+    columns = sofa.sofa(F.col)
     assert list(columns) == [f.name for f in sofa.FEATURES]
 
     def row(stay: str, of_first: tuple[float | None, ...], of_last: tuple[float | None, ...]) -> dict[str, object]:
@@ -111,7 +111,7 @@ def test_saps_worked_example(spark: SparkSession) -> None:
         [(r[0], *(None if v is None else float(v) for v in r[1:])) for r in rows],
         ", ".join(["stay_id STRING", *(f"{name} DOUBLE" for name in SAPS_INPUTS)]),
     )
-    columns = saps.saps()
+    columns = saps.saps(F.col)
     assert list(columns) == [f.name for f in saps.FEATURES]
     expected = {
         "age": 3, "heart_rate": 3, "systolic_pressure": 4, "temperature": 3, "respiratory_rate": 3, "urea": 2,

@@ -1,11 +1,12 @@
 """Small generated raw folders, and the command line as a function."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from warm import served
 
 from bronze.synthetic import generate
 from jobs.context import Context
@@ -36,9 +37,16 @@ def refined_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def warm_ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An `ehr` for which no process imports its libraries anew."""
+    with served(tmp_path_factory.mktemp("warm")) as ehr:
+        yield ehr
+
+
+@pytest.fixture(scope="session")
+def site(warm_ehr: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A finished lake with quick models and predictions. `test_whole_run.py`, the last that uses it, changes it."""
-    return made_site(tmp_path_factory.mktemp("site"))
+    return made_site(tmp_path_factory.mktemp("site"), warm_ehr)
 
 
 def quiet_context(raw: Path, lake: Path) -> Context:

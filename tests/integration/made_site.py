@@ -29,6 +29,7 @@ class Site:
 
     raw: Path
     root: Path
+    warm_ehr: Path
     first: Ended
 
     @property
@@ -36,11 +37,7 @@ class Site:
         return Lake(self.root / "lake")
 
     def ehr(self, *arguments: str) -> Ended:
-        return ehr(self.root, self.raw, *arguments)
-
-    def python(self, code: str) -> Ended:
-        """Runs code with the same settings."""
-        return python(self.root, self.raw, "-c", code)
+        return process(self.root, self.raw, self.warm_ehr, *arguments)
 
     def versions(self) -> dict[str, int | None]:
         """Of all tables but the audit, which tells of each call."""
@@ -48,25 +45,25 @@ class Site:
 
 
 def ehr(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
-    return python(root, raw, "-m", "jobs.cli", *arguments, key=key)
+    """`ehr` as a process that imports all that it needs."""
+    return process(root, raw, sys.executable, "-m", "jobs.cli", *arguments, key=key)
 
 
-def python(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
+def process(root: Path, raw: Path, *command: str | Path, key: str | None = KEY) -> Ended:
     known = {k: v for k, v in os.environ.items() if not k.startswith("EHR_")}
     told = {"EHR_RAW": str(raw), "EHR_LAKE": str(root / "lake"), "EHR_PRESET": "quick", "EHR_TRAIN_SECONDS": "1"}
     if key:
         told["EHR_PSEUDONYM_KEY"] = key
     done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=root, env={**known, **told, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        command, cwd=root, env={**known, **told, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def made_site(root: Path) -> Site:
+def made_site(root: Path, warm_ehr: Path) -> Site:
     """Raw files of all sources, and what `ehr run` made of them."""
     raw = root / "raw"
     generate(raw, PATIENTS, 5)
     first = ehr(root, raw, "run")
     assert first.code == 0, first.err
-    return Site(raw, root, first)
+    return Site(raw, root, warm_ehr, first)

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +21,13 @@ class Project:
 
     root: Path
     page: str
+    warm_ehr: Path
 
     @classmethod
-    def of(cls, root: Path, page: str) -> "Project":
+    def of(cls, root: Path, page: str, warm_ehr: Path) -> "Project":
         for package in PACKAGES:
             shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-        return cls(root, (ROOT / "docs" / page).read_text())
+        return cls(root, (ROOT / "docs" / page).read_text(), warm_ehr)
 
     def write_files(self) -> list[str]:
         """Writes every file that the page shows; their paths."""
@@ -57,8 +57,7 @@ class Project:
         """Runs the copy's command line as a process; what it printed on both streams."""
         known = {k: v for k, v in os.environ.items() if not k.startswith("EHR_")}
         done = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", *arguments],
-            cwd=self.root, env={**known, "PYTHONPATH": str(self.root), **variables},
+            [self.warm_ehr, *arguments], cwd=self.root, env={**known, "PYTHONPATH": str(self.root), **variables},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

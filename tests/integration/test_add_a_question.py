@@ -16,9 +16,9 @@ TASK = "prolonged_stay"
 
 
 @pytest.fixture(scope="module")
-def project(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(warm_ehr: Path, refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The page's files in place and its commands run; what they said is in `said`."""
-    project = Project.of(tmp_path_factory.mktemp("question"), "add-a-question.md")
+    project = Project.of(tmp_path_factory.mktemp("question"), "add-a-question.md", warm_ehr)
     shutil.copytree(refined_lake, project.root / "lake")
     assert project.write_files() == [
         "conf/tasks/prolonged_stay.yml",

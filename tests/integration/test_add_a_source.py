@@ -12,8 +12,8 @@ OTHERS = "challenge2012"
 
 
 @pytest.fixture(scope="module")
-def project(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project.of(tmp_path_factory.mktemp("source"), "add-a-source.md")
+def project(warm_ehr: Path, generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.of(tmp_path_factory.mktemp("source"), "add-a-source.md", warm_ehr)
     shutil.copytree(generated_raw / "challenge-2012", project.root / "raw" / "challenge-2012")
     for stage in (["ingest", "--raw", "raw"], ["refine"]):
         project.ehr(*stage, "--lake", "lake")

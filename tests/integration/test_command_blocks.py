@@ -8,12 +8,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from warm import installed
 
 from lakehouse.io import Lake
 from tests.command_blocks import ROOT, blocks
@@ -41,7 +41,9 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def session(generated_raw: Path, refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
+def session(
+    warm_ehr: Path, generated_raw: Path, refined_lake: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Session:
     root = tmp_path_factory.mktemp("reader")
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, root / name)
@@ -55,10 +57,22 @@ def session(generated_raw: Path, refined_lake: Path, tmp_path_factory: pytest.Te
         if row["source"] == "challenge2012" and (row["icu_hours"] or 0) >= 48 and (row["age"] or 0) >= 16
     )
     done: set[str] = set()
-    with installed(root / ".venv"):
-        (root / ".venv" / ".ready").touch()
-        said = {page: run_blocks(root, page, {"STAY_ID": asked}, done) for page in (README, TUTORIAL)}
+    environment(root / ".venv", warm_ehr)
+    said = {page: run_blocks(root, page, {"STAY_ID": asked}, done) for page in (README, TUTORIAL)}
     return Session(root, said)
+
+
+def environment(folder: Path, ehr: Path) -> None:
+    """An environment like the one that runs the tests but for its `ehr`, and ready as `make setup` leaves it."""
+    own = Path(sys.prefix)
+    (folder / "bin").mkdir(parents=True)
+    for entry in (*own.iterdir(), *(own / "bin").iterdir()):
+        if entry.name not in ("bin", "ehr", "activate", ".ready"):
+            (folder / entry.relative_to(own)).symlink_to(entry)
+    activate = (own / "bin" / "activate").read_text()
+    (folder / "bin" / "activate").write_text(activate.replace(str(own), str(folder)))
+    (folder / "bin" / "ehr").symlink_to(ehr)
+    (folder / ".ready").touch()
 
 
 def run_blocks(root: Path, page: str, stands_for: dict[str, str], done: set[str]) -> dict[int, str]:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import resource
+import sys
 import tarfile
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from tests.integration.made_site import KEY, PATIENTS, Site, ehr
+from tests.integration.made_site import KEY, PATIENTS, Site, ehr, process
 from tests.raw_csv import rows
 
 QUERY = "select stay_id, split, risk, flagged, top_features from gold.mortality_predictions order by risk desc limit 3"
-ANSWER_SECONDS = 2.0
+LIBRARIES = ("deltalake", "duckdb", "pyarrow.dataset", "pydantic_settings", "rich.table", "typer")
+TIMES_ITS_LIBRARIES = 2.5
+"""Models, MLflow or a Spark session would take a query beyond it; with none of them it is 1.7."""
 
 
 def test_it_ends_with_a_prediction_for_every_stay_of_the_cohort(site: Site) -> None:
@@ -189,32 +192,25 @@ def test_the_key_is_written_nowhere(site: Site) -> None:
     assert holders == []
 
 
-def test_a_query_answers_within_two_seconds_of_process_start(site: Site) -> None:
-    """Processor time, which is all that a process waits for on a machine that nobody else uses; the best of three, as
-    a neighbour on the core takes some of it."""
+def test_a_query_takes_little_more_than_the_libraries_that_every_query_needs(site: Site) -> None:
+    """Processor time of processes from their start, the best of three, as neighbours on the core take some of it. That
+    of the libraries is the measure: machines differ threefold, and one at work beside others from hour to hour."""
 
-    def used() -> float:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return children.ru_utime + children.ru_stime
+    def used(*command: str) -> float:
+        def clock() -> float:
+            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return usage.ru_utime + usage.ru_stime
 
-    seconds = []
-    for _ in range(3):
-        before = used()
-        assert site.ehr("sql", "select count(*) from gold.mortality_predictions").code == 0
-        seconds.append(used() - before)
-    assert min(seconds) < ANSWER_SECONDS
+        seconds = []
+        for _ in range(3):
+            before = clock()
+            ended = process(site.root, site.raw, sys.executable, *command)
+            seconds.append(clock() - before)
+            assert ended.code == 0, ended.err
+        return min(seconds)
 
-
-AGAIN = """
-from jobs import featurize, ingest, refine, score
-from jobs.context import Context
-from lakehouse.settings import load_settings
-
-for job in (ingest.ingest, refine.refine, featurize.featurize):
-    job(Context.of(load_settings()))
-for _ in range(2):
-    score.score(Context.of(load_settings()), "mortality")
-"""
+    query = used("-m", "jobs.cli", "sql", "select count(*) from gold.mortality_predictions")
+    assert query < TIMES_ITS_LIBRARIES * used("-c", f"import {', '.join(LIBRARIES)}")
 
 
 def test_a_late_row_in_a_file_of_one_stay_scores_that_stay_alone(site: Site) -> None:
@@ -231,12 +227,12 @@ def test_a_late_row_in_a_file_of_one_stay_scores_that_stay_alone(site: Site) -> 
         for member, content in files:
             member.size = len(content)
             new.addfile(member, io.BytesIO(content))
-    ended = site.python(AGAIN)
-    assert ended.code == 0, ended.err
+    ended = [site.ehr("run", "--until", "featurize"), site.ehr("score"), site.ehr("score")]
+    assert [one.code for one in ended] == [0, 0, 0], [one.err for one in ended]
 
     after = {row["stay_id"]: row for row in site.lake.records("gold.mortality_predictions")}
     rescored = sorted(one for one in after if after[one]["scored_at"] != before[one]["scored_at"])
-    assert len(rescored) == 1, ended.err
+    assert len(rescored) == 1, ended[1].err
     (stay,) = rescored
     assert after[stay]["risk"] != before[stay]["risk"] and after[stay]["input_digest"] != before[stay]["input_digest"]
     assert after.keys() == before.keys()
@@ -245,7 +241,7 @@ def test_a_late_row_in_a_file_of_one_stay_scores_that_stay_alone(site: Site) -> 
     assert {row["risk"] for row in history if row["stay_id"] == stay} >= {before[stay]["risk"], after[stay]["risk"]}
     sequences = {row["stay_id"]: row for row in site.lake.records("gold.mortality_sequences")}
     assert 171.0 in sequences[stay]["values"]
-    assert ended.err.count("nothing was scored") == 1, "the second time"
+    assert ["nothing was scored" in one.err for one in ended[1:]] == [False, True]
 
 
 def test_only_a_stay_whose_inputs_changed_is_scored_again_and_its_first_risk_is_kept(site: Site) -> None:

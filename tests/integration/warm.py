@@ -1,12 +1,12 @@
-"""`ehr` from a process that has its imports behind it: they are most of what a command on a small lake costs.
+"""`ehr` from a process that has its libraries behind it: to import them is most of what a small command costs.
 
-`python warm.py SOCKET` is the server. The `ehr` that `installed` writes asks it: a request is the words, folder,
-environment and three streams of the caller, and is answered by a fork of the server, a process as any other.
+`python warm.py SOCKET` is the server. The `ehr` that `served` writes asks it: a request is the words, folder,
+environment and three streams of the caller, and is answered by a fork of the server, a process as any other. The
+project's own modules are imported by the fork, from where the caller's `PYTHONPATH` says.
 """
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,9 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+IMPORTED = (
+    "jobs.run", "jobs.sql", "jobs.evaluate", "jobs.explanations.explain", "jobs.report.card", "jobs.report.write",
+    "jobs.training.registry", "pysail.spark", "pyspark.sql.connect.session", "pyspark.sql.connect.functions",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "alembic",
+)  # fmt: skip
+OWN = frozenset({"lakehouse", "bronze", "silver", "gold", "models", "jobs"})
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as asked:
@@ -28,41 +34,27 @@ with socket.socket(socket.AF_UNIX) as asked:
 
 
 @contextmanager
-def installed(environment: Path) -> Iterator[None]:
-    """While it lasts, `environment` is like the one that runs the tests but for its `ehr`, which the server answers."""
-    own = Path(sys.prefix)
-    (environment / "bin").mkdir(parents=True)
-    for entry in (*own.iterdir(), *(own / "bin").iterdir()):
-        if entry.name not in ("bin", "ehr", "activate"):
-            (environment / entry.relative_to(own)).symlink_to(entry)
-    activate = (own / "bin" / "activate").read_text()
-    (environment / "bin" / "activate").write_text(activate.replace(str(own), str(environment)))
-    with TemporaryDirectory() as folder:
-        address = f"{folder}/s"
-        ehr = environment / "bin" / "ehr"
-        ehr.write_text(CLIENT.format(python=sys.executable, address=address))
-        ehr.chmod(0o755)
-        server = subprocess.Popen([sys.executable, __file__, address])
+def served(folder: Path) -> Iterator[Path]:
+    """The path of an `ehr` in the folder, which answers while it lasts."""
+    address, ehr = str(folder / "s"), folder / "ehr"
+    ehr.write_text(CLIENT.format(python=sys.executable, address=address))
+    ehr.chmod(0o755)
+    with subprocess.Popen([sys.executable, __file__, address]) as server:
         try:
             while not Path(address).exists():
                 assert server.poll() is None, "the server ended"
                 time.sleep(0.05)
-            yield
+            yield ehr
         finally:
             server.terminate()
-            server.wait()
-    shutil.rmtree(environment)
 
 
 def serve(address: str) -> None:
-    import jobs.evaluate  # noqa: PLC0415
-    import jobs.explanations.explain  # noqa: PLC0415
-    import jobs.report.card  # noqa: PLC0415
-    import jobs.report.write  # noqa: PLC0415
-    import jobs.run  # noqa: PLC0415
-    import jobs.training.registry  # noqa: F401, PLC0415
-    from jobs.cli import main  # noqa: PLC0415
-
+    for name in IMPORTED:
+        import_module(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
+        del sys.modules[name]
+    del sys.path[0]  # the folder of this file
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
@@ -72,19 +64,23 @@ def serve(address: str) -> None:
             with asked:
                 request, streams, _, _ = socket.recv_fds(asked, 1 << 20, 3)
                 if not (child := os.fork()):
-                    words, folder, variables = json.loads(request)
-                    for number, stream in enumerate(streams):
-                        os.dup2(stream, number)
-                        os.close(stream)
-                    os.chdir(folder)
-                    os.environ.clear()
-                    os.environ.update(variables)
-                    sys.argv = ["ehr", *words]
-                    _end(main)
+                    _answer(*json.loads(request), streams)
                 for stream in streams:
                     os.close(stream)
                 _, status = os.waitpid(child, 0)
                 asked.sendall(bytes([os.waitstatus_to_exitcode(status) & 0xFF]))
+
+
+def _answer(words: list[str], folder: str, variables: dict[str, str], streams: list[int]) -> None:
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:0] = [path for path in variables.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.argv = ["ehr", *words]
+    _end(import_module("jobs.cli").main)
 
 
 def _end(command: Callable[[], None]) -> None:
