@@ -35,7 +35,6 @@ def evaluations_table(task: str, outcome: str) -> Table:
             evaluated_at TIMESTAMP NOT NULL COMMENT 'time of the evaluation, UTC'
         """,
         key=("evaluation_id", "part", "repeat", "subgroup", "model", "compared_with", "metric"),
-        mode="merge",
         task=task,
         rules=(
             Rule("limits_in_order", "low <= high", "fail"),

@@ -71,13 +71,14 @@ class FeatureSchema:
         """
         if not frame.columns.is_unique:
             raise ValueError(f"doubled features: {_listed(frame.columns[frame.columns.duplicated()])}")
-        missing = [name for name in self.names if name not in frame.columns]
-        unknown = [str(name) for name in frame.columns if name not in set(self.names)]
+        names = self.names
+        missing = [name for name in names if name not in frame.columns]
+        unknown = [str(name) for name in frame.columns.difference(names, sort=False)]
         if missing or unknown:
             raise FeatureMismatchError(missing, unknown)
-        frame = frame[self.names]
+        frame = frame[names]
         numbers = [f.name for f in self.features if not f.levels and f.kind is not Kind.SERIES]
-        text = [name for name in numbers if not _is_number(frame[name])]
+        text = [name for name, dtype in frame[numbers].dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
         if text:
             raise ValueError(f"features that are not numbers: {_listed(text)}")
         values = frame[numbers].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -87,7 +88,7 @@ class FeatureSchema:
         checked = pd.DataFrame(values, index=frame.index, columns=numbers)
         if len(numbers) == len(self.features):
             return checked
-        return pd.concat([checked, frame.drop(columns=numbers)], axis=1)[self.names]
+        return pd.concat([checked, frame.drop(columns=numbers)], axis=1)[names]
 
     def codes(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The checked frame as float64, without series: text categories become their level's position, unseen ones

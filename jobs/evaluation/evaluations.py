@@ -16,6 +16,7 @@ from jobs.evaluation.judging import ALL, Judged, Measured, Part
 from jobs.training.registry import open_registry
 from lakehouse.commit import Committed, Scope, commit
 from lakehouse.errors import ContractError
+from lakehouse.part import Part as StoredPart
 from lakehouse.registry import registry
 from lakehouse.tasks import Task
 from models.bootstrap import Interval
@@ -56,6 +57,7 @@ def keep(context: Context, evaluation: Evaluation) -> str | None:
     table = registry().tables.get(f"gold.{evaluation.task.name}_evaluations")
     if table is None:
         return None
+    its_own = StoredPart("evaluation_id", frozenset({evaluation.id}))
     schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in table.column_names])
     with context.writing("evaluate"):
         commit(
@@ -64,7 +66,7 @@ def keep(context: Context, evaluation: Evaluation) -> str | None:
             context.lake.spark.createDataFrame(pa.Table.from_pylist(rows(evaluation, run_id), schema)),
             node=table.name,
             run_id=evaluation.id,
-            scope=Scope(),
+            scope=Scope(its_own, its_own),
             default_from="evaluation",
             verify=_refuse_quarantine,
         )
