@@ -133,8 +133,9 @@ class Lake(Keeping):
         if not records:
             return
         self.create(name, columns)
-        schema = self._delta(name).schema().to_arrow()
-        write_deltalake(str(self.location(name)), pa.Table.from_pylist(list(records), pa.schema(schema)), mode="append")
+        table = self._delta(name)
+        schema = pa.schema(table.schema().to_arrow())
+        write_deltalake(table, pa.Table.from_pylist(list(records), schema), mode="append")
         self.note(name, "write")
 
     def records(self, name: str) -> list[dict[str, Any]]:
@@ -162,6 +163,7 @@ class Lake(Keeping):
 
     def overwrite_records(self, name: str, records: Sequence[dict[str, Any]]) -> None:
         """Puts these records in place of all rows of a small table."""
-        schema = pa.schema(self._delta(name).schema().to_arrow())
-        write_deltalake(str(self.location(name)), pa.Table.from_pylist(list(records), schema), mode="overwrite")
+        table = self._delta(name)
+        schema = pa.schema(table.schema().to_arrow())
+        write_deltalake(table, pa.Table.from_pylist(list(records), schema), mode="overwrite")
         self.note(name, "write")

@@ -26,6 +26,7 @@ class Tables(Audited):
         super().__init__()
         self.root = root.resolve()
         self._spark = spark
+        self._opened: dict[str, tuple[object, DeltaTable]] = {}
 
     @property
     def spark(self) -> SparkSession:
@@ -48,7 +49,15 @@ class Tables(Audited):
         return _is_begun(self.location(name) / "_delta_log")
 
     def _delta(self, name: str, version: int | None = None) -> DeltaTable:
-        return DeltaTable(str(self.location(name)), version=version)
+        """The table by its log, which is read anew when another commit or another table has come to be there."""
+        log = self.location(name) / "_delta_log"
+        state = (log.stat().st_ino, log.stat().st_mtime_ns, frozenset(log.iterdir())) if log.exists() else None
+        known, table = self._opened.get(name, (None, None))
+        if table is None or state != known:
+            table = DeltaTable(str(self.location(name)), version=version)
+            if version is None:
+                self._opened[name] = state, table
+        return table if version in (None, table.version()) else DeltaTable(str(self.location(name)), version=version)
 
     def version(self, name: str) -> int | None:
         """The table's current version, or None where there is no such table."""
