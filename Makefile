@@ -30,7 +30,7 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
-ON_JVM := $(addprefix tests/,integration/test_beyond_one_process.py faults/test_jvm_kills.py)
+ON_JVM := tests/integration/test_beyond_one_process.py
 
 # Two lanes, one a core: most tests keep no more than one busy. The second lane's words come when it has ended.
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
