@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
@@ -133,10 +133,7 @@ class Lake(Keeping):
         if not records:
             return
         self.create(name, columns)
-        table = self._delta(name)
-        schema = pa.schema(table.schema().to_arrow())
-        write_deltalake(table, pa.Table.from_pylist(list(records), schema), mode="append")
-        self.note(name, "write")
+        self._write_records(name, records, "append")
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """All rows of a small table; none where it does not exist."""
@@ -163,7 +160,12 @@ class Lake(Keeping):
 
     def overwrite_records(self, name: str, records: Sequence[dict[str, Any]]) -> None:
         """Puts these records in place of all rows of a small table."""
+        self._write_records(name, records, "overwrite")
+
+    def _write_records(
+        self, name: str, records: Sequence[dict[str, Any]], mode: Literal["append", "overwrite"]
+    ) -> None:
         table = self._delta(name)
-        schema = pa.schema(table.schema().to_arrow())
-        write_deltalake(table, pa.Table.from_pylist(list(records), schema), mode="overwrite")
+        rows = pa.Table.from_pylist(list(records), pa.schema(table.schema().to_arrow()))
+        write_deltalake(table, rows, mode=mode)
         self.note(name, "write")

@@ -141,7 +141,7 @@ def describe(
         if name in ordered:
             return Feature(name, Kind.ORDERED, tuple(ordered[name]), missing=float(missing[name]))
         if name in nominal:
-            text = not _is_number(frame[name])
+            text = not pd.api.types.is_numeric_dtype(frame[name])
             levels = tuple(sorted(map(str, frame[name].dropna().unique()))) if text else ()
             return Feature(name, Kind.NOMINAL, levels, missing=float(missing[name]))
         if name not in numbers.columns:
@@ -152,10 +152,6 @@ def describe(
     schema = FeatureSchema(tuple(feature(str(name)) for name in frame.columns))
     schema.check(frame)
     return schema
-
-
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column)
 
 
 def _listed(names: Iterable[Any]) -> str:

@@ -50,14 +50,14 @@ class Tables(Audited):
 
     def _delta(self, name: str, version: int | None = None) -> DeltaTable:
         """The table by its log, which is read anew when another commit or another table has come to be there."""
-        log = self.location(name) / "_delta_log"
-        state = (log.stat().st_ino, log.stat().st_mtime_ns, frozenset(log.iterdir())) if log.exists() else None
+        state = _log_state(self.location(name) / "_delta_log")
         known, table = self._opened.get(name, (None, None))
-        if table is None or state != known:
-            table = DeltaTable(str(self.location(name)), version=version)
-            if version is None:
-                self._opened[name] = state, table
-        return table if version in (None, table.version()) else DeltaTable(str(self.location(name)), version=version)
+        if table is not None and state == known and version in (None, table.version()):
+            return table
+        table = DeltaTable(str(self.location(name)), version=version)
+        if version is None:
+            self._opened[name] = state, table
+        return table
 
     def version(self, name: str) -> int | None:
         """The table's current version, or None where there is no such table."""
@@ -106,6 +106,14 @@ class Tables(Audited):
     def columns(self, name: str, version: int) -> tuple[Column, ...]:
         """The stored schema of a version; types as Spark's `simpleString()` writes them."""
         return stored_columns(json.loads(self._delta(name, version).schema().to_json()))
+
+
+def _log_state(log: Path) -> object:
+    """Differs as soon as the log does: other entries, or another folder. None where there is none."""
+    if not log.exists():
+        return None
+    folder = log.stat()
+    return folder.st_ino, folder.st_mtime_ns, frozenset(entry.name for entry in log.iterdir())
 
 
 def _is_begun(log: Path) -> bool:

@@ -1,7 +1,7 @@
 """One lake, two engines: equal tables from equal files, and each goes on with what the other began.
 
-A process can hold one engine, so every run here is a process of its own. JVM Spark is asked over Spark Connect: one in
-process is killed in `tests/faults/test_jvm_kills.py`, and a cluster's in `test_beyond_one_process.py`.
+A process can hold one engine, so every run here is a process of its own. JVM Spark is asked over Spark Connect; in
+process it is in `tests/faults/test_jvm_kills.py`, on a cluster in `test_beyond_one_process.py`.
 """
 
 import os

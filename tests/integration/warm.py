@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from pages import PACKAGES
+
 IMPORTED = (
     "jobs.run", "jobs.sql", "jobs.evaluate", "jobs.explanations.explain", "jobs.report.card", "jobs.report.write",
     "jobs.training.registry", "pysail.spark", "pyspark.sql.connect.session", "pyspark.sql.connect.functions",
     "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "alembic",
 )  # fmt: skip
-OWN = frozenset({"lakehouse", "bronze", "silver", "gold", "models", "jobs"})
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as asked:
@@ -52,7 +53,7 @@ def served(folder: Path) -> Iterator[Path]:
 def serve(address: str) -> None:
     for name in IMPORTED:
         import_module(name)
-    for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
     del sys.path[0]  # the folder of this file
     with socket.socket(socket.AF_UNIX) as listening:
