@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
@@ -15,7 +15,7 @@ from lakehouse.ddl import Column, delta_schema
 from lakehouse.errors import ContractError
 from lakehouse.local import changes, holdings, upkeep, withdrawn
 from lakehouse.local.keeping import Keeping
-from lakehouse.local.swap import exchange, swap
+from lakehouse.local.swap import append, exchange, swap
 from lakehouse.part import ALL, Part, Value
 from lakehouse.state import State
 
@@ -48,13 +48,15 @@ class Lake(Keeping):
         if self.exists(name):
             return
         schema = Schema.from_json(json.dumps(delta_schema(tuple(columns), nullable)))
-        DeltaTable.create(str(self.location(name)), schema=schema, mode="ignore", partition_by=list(partition_by))
+        root = str(self.location(name))
+        self._committed(name, DeltaTable.create(root, schema, mode="ignore", partition_by=list(partition_by)))
 
     def replace(self, name: str, frame: DataFrame | None, part: Part | None = None) -> None:
         """Puts the frame's rows (none: no row) in place of the part's, or of all, in one commit; schema and comments
         stay."""
         label = f"replace/{name}"
-        columns = self._delta(name).metadata().partition_columns
+        table = self._delta(name)
+        columns = table.metadata().partition_columns
         try:
             if part is None and columns:
                 assert frame is not None
@@ -64,9 +66,9 @@ class Lake(Keeping):
             if frame is not None:
                 self._write_files(frame.drop(*columns), label)
             if part is None or (part.column is None and set(part.within) == set(columns)):
-                swap(self.location(name), self._staging(label), dict(part.within) if part else {})
+                swap(table, self.location(name), self._staging(label), dict(part.within) if part else {})
             else:
-                exchange(self.location(name), self._staging(label), part)
+                exchange(table, self.location(name), self._staging(label), part)
         finally:
             self.note(name, "write")
             self.unstage(label)
@@ -133,7 +135,10 @@ class Lake(Keeping):
         if not records:
             return
         self.create(name, columns)
-        self._write_records(name, records, "append")
+        rows = _rows(self._delta_of_some_version(name), records)
+        if append(self.location(name), rows) % upkeep.CHECKPOINT_EVERY == 0:
+            upkeep.checkpoint(self._delta(name))
+        self.note(name, "write")
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """All rows of a small table; none where it does not exist."""
@@ -160,12 +165,11 @@ class Lake(Keeping):
 
     def overwrite_records(self, name: str, records: Sequence[dict[str, Any]]) -> None:
         """Puts these records in place of all rows of a small table."""
-        self._write_records(name, records, "overwrite")
-
-    def _write_records(
-        self, name: str, records: Sequence[dict[str, Any]], mode: Literal["append", "overwrite"]
-    ) -> None:
         table = self._delta(name)
-        rows = pa.Table.from_pylist(list(records), pa.schema(table.schema().to_arrow()))
-        write_deltalake(table, rows, mode=mode)
+        write_deltalake(table, _rows(table, records), mode="overwrite")
+        self._committed(name, table)
         self.note(name, "write")
+
+
+def _rows(table: DeltaTable, records: Sequence[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(list(records), pa.schema(table.schema().to_arrow()))

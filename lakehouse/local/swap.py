@@ -6,29 +6,28 @@ columns. Files written as plain Parquet and committed here are the same for both
 """
 
 import json
-import os
-import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from lakehouse.errors import ContractError
 from lakehouse.local import holdings
+from lakehouse.local.log import Log, write_entry
 from lakehouse.part import Part
 
 
-def swap(root: Path, staged: Path, partition: Mapping[str, str]) -> None:
+def swap(table: DeltaTable, root: Path, staged: Path, partition: Mapping[str, str]) -> None:
     """Moves the files in `staged` (same file system) into the table at `root` as all of its rows, or as those of one
     partition, whose columns the files lack. The files must be of the table's schema.
 
     The log gets row counts and no minima and maxima: those of a Parquet file's own footer serve readers as well.
     """
-    table = DeltaTable(str(root))
     added: list[AddAction] = []
     try:
         for file in sorted(staged.glob("*.parquet")):
@@ -45,13 +44,12 @@ def swap(root: Path, staged: Path, partition: Mapping[str, str]) -> None:
         raise
 
 
-def exchange(root: Path, staged: Path, part: Part) -> None:
+def exchange(table: DeltaTable, root: Path, staged: Path, part: Part) -> None:
     """Moves the files in `staged` into the table at `root` in place of the part's rows, wherever these lie.
 
     A file that holds some of them is written anew without them. Where none does, nothing but an append is left to do.
     Of a partitioned table, `part.within` names the partition, whose column the staged files lack.
     """
-    table = DeltaTable(str(root))
     by_file, columns = holdings.partitions(table), table.metadata().partition_columns
     values = {column: part.within[column] for column in columns}
     kept = [field.name for field in table.schema().fields if field.name not in columns]
@@ -72,9 +70,28 @@ def exchange(root: Path, staged: Path, part: Part) -> None:
             if staying:
                 _move(root, rest, by_file[path], added)
         if added or removed:
-            _commit(table, root, added, {path: by_file[path] for path in removed})
+            write_entry(root, table.version() + 1, added, {path: by_file[path] for path in removed})
+    except FileExistsError as error:
+        _unmove(root, added)
+        raise ContractError(f"{root.parent.name}.{root.name} was written by somebody else meanwhile.") from error
     except BaseException:
         _unmove(root, added)
+        raise
+
+
+def append(root: Path, rows: pa.Table) -> int:
+    """Adds rows of the table's schema; the version that has them. Who appends at the same time gets another one."""
+    file = root / f"part-{uuid4().hex}.parquet"
+    try:
+        pq.write_table(rows, file)
+        version = (Log.of(root).newest or 0) + 1
+        while True:
+            with suppress(FileExistsError):
+                write_entry(root, version, [_added(root, file, {}, rows.num_rows)])
+                return version
+            version += 1
+    except BaseException:
+        file.unlink(missing_ok=True)
         raise
 
 
@@ -84,51 +101,21 @@ def _move(root: Path, file: Path, values: Mapping[str, str], added: list[AddActi
     folder = root.joinpath(*(f"{column}={value}" for column, value in values.items()))
     folder.mkdir(parents=True, exist_ok=True)
     target = file.rename(folder / f"part-{uuid4().hex}.parquet")
-    state = target.stat()
-    added.append(
-        AddAction(
-            path=target.relative_to(root).as_posix(),
-            size=state.st_size,
-            partition_values=dict(values),
-            modification_time=state.st_mtime_ns // 1_000_000,
-            data_change=True,
-            stats=json.dumps({"numRecords": rows}),
-        )
+    added.append(_added(root, target, values, rows))
+
+
+def _added(root: Path, file: Path, values: Mapping[str, str], rows: int) -> AddAction:
+    state = file.stat()
+    return AddAction(
+        path=file.relative_to(root).as_posix(),
+        size=state.st_size,
+        partition_values=dict(values),
+        modification_time=state.st_mtime_ns // 1_000_000,
+        data_change=True,
+        stats=json.dumps({"numRecords": rows}),
     )
 
 
 def _unmove(root: Path, added: Iterable[AddAction]) -> None:
     for action in added:
         (root / action.path).unlink()
-
-
-def _commit(table: DeltaTable, root: Path, added: list[AddAction], removed: Mapping[str, Mapping[str, str]]) -> None:
-    """Writes the next entry of the table's log: delta-rs takes no list of files to remove, only whole partitions.
-
-    https://github.com/delta-io/delta/blob/master/PROTOCOL.md: an entry is lines of JSON in a file named by its version;
-    whoever makes that file has the version.
-    """
-    now = time.time_ns() // 1_000_000
-    mode = "Overwrite" if removed else "Append"
-    lines: list[dict[str, Any]] = [
-        {"commitInfo": {"timestamp": now, "operation": "WRITE", "operationParameters": {"mode": mode}}}
-    ]
-    for path, values in removed.items():
-        size = (root / path).stat().st_size
-        gone = {"path": path, "deletionTimestamp": now, "dataChange": True, "extendedFileMetadata": True}
-        lines.append({"remove": {**gone, "partitionValues": dict(values), "size": size}})
-    for add in added:
-        told = {"path": add.path, "partitionValues": dict(add.partition_values), "size": add.size, "dataChange": True}
-        lines.append({"add": {**told, "modificationTime": add.modification_time, "stats": add.stats}})
-    entry = root / "_delta_log" / f"{table.version() + 1:020d}.json"
-    draft = entry.with_name(f"_{uuid4().hex}.tmp")
-    try:
-        with draft.open("w") as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, entry)  # unlike a rename, this fails where somebody else has made the version
-    except FileExistsError as error:
-        raise ContractError(f"{root.parent.name}.{root.name} was written by somebody else meanwhile.") from error
-    finally:
-        draft.unlink(missing_ok=True)

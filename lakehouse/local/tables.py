@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.ddl import Column, stored_columns
 from lakehouse.local import upkeep
+from lakehouse.local.log import Log, is_begun
 from lakehouse.records.audit import Audited
 from lakehouse.state import State
 
@@ -26,7 +27,7 @@ class Tables(Audited):
         super().__init__()
         self.root = root.resolve()
         self._spark = spark
-        self._opened: dict[str, tuple[object, DeltaTable]] = {}
+        self._opened: dict[str, tuple[Log, DeltaTable]] = {}
 
     @property
     def spark(self) -> SparkSession:
@@ -42,22 +43,35 @@ class Tables(Audited):
 
     def names(self) -> list[str]:
         """Every table of the lake."""
-        logs = (log for log in self.root.glob("*/*/_delta_log") if _is_begun(log))
-        return sorted(f"{log.parent.parent.name}.{log.parent.name}" for log in logs)
+        tables = (log.parent for log in self.root.glob("*/*/_delta_log") if is_begun(log.parent))
+        return sorted(f"{table.parent.name}.{table.name}" for table in tables)
 
     def exists(self, name: str) -> bool:
-        return _is_begun(self.location(name) / "_delta_log")
+        return is_begun(self.location(name))
 
     def _delta(self, name: str, version: int | None = None) -> DeltaTable:
         """The table by its log, which is read anew when another commit or another table has come to be there."""
-        state = _log_state(self.location(name) / "_delta_log")
+        log = Log.of(self.location(name))
         known, table = self._opened.get(name, (None, None))
-        if table is not None and state == known and version in (None, table.version()):
+        if table is not None and log == known and version in (None, table.version()):
             return table
         table = DeltaTable(str(self.location(name)), version=version)
         if version is None:
-            self._opened[name] = state, table
+            self._opened[name] = log, table
         return table
+
+    def _delta_of_some_version(self, name: str) -> DeltaTable:
+        """The table as it is or was: what it is called and what columns it has is the same."""
+        log, table = self._opened.get(name, (None, None))
+        if log and table and log.folder == Log.of(self.location(name)).folder:
+            return table
+        return self._delta(name)
+
+    def _committed(self, name: str, table: DeltaTable) -> None:
+        """What `table` has just committed it knows: it is opened again only where somebody else has committed since."""
+        log = Log.of(self.location(name))
+        if log.newest == table.version():
+            self._opened[name] = log, table
 
     def version(self, name: str) -> int | None:
         """The table's current version, or None where there is no such table."""
@@ -106,16 +120,3 @@ class Tables(Audited):
     def columns(self, name: str, version: int) -> tuple[Column, ...]:
         """The stored schema of a version; types as Spark's `simpleString()` writes them."""
         return stored_columns(json.loads(self._delta(name, version).schema().to_json()))
-
-
-def _log_state(log: Path) -> object:
-    """Differs as soon as the log does: other entries, or another folder. None where there is none."""
-    if not log.exists():
-        return None
-    folder = log.stat()
-    return folder.st_ino, folder.st_mtime_ns, frozenset(entry.name for entry in log.iterdir())
-
-
-def _is_begun(log: Path) -> bool:
-    """Whether the log has an entry: one whose first was never finished is left by a process that was killed."""
-    return any(log.glob("[0-9]*.json"))

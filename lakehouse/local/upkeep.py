@@ -23,7 +23,6 @@ SMALL_FILE = 32 * 2**20
 CHECKPOINT_EVERY = 20
 """Commits after which a reader is spared the log's single entries."""
 
-
 DATA_VERSION = "ehr.dataVersion"
 """What the only entry of a log whose history was erased tells: the version that brought the rows."""
 
@@ -137,8 +136,14 @@ def vacuum(table: DeltaTable, retention_hours: float) -> int:
     log = Path(table.table_uri.removeprefix("file://")) / "_delta_log"
     last = max((int(f.name[:20]) for f in log.glob("*.checkpoint*.parquet")), default=0)
     if table.version() - last >= CHECKPOINT_EVERY:
-        table.create_checkpoint()
+        checkpoint(table)
     return len(gone)
+
+
+def checkpoint(table: DeltaTable) -> None:
+    """Sums the log up to here, and deletes entries that this makes needless and that are older than the table keeps."""
+    table.create_checkpoint()
+    table.cleanup_metadata()
 
 
 def erase_history(table: DeltaTable, root: Path) -> None:

@@ -34,7 +34,7 @@ def put(root: Path, part: Part, *given: Row) -> None:
     named = [dict(zip(SCHEMA.names, row, strict=True)) for row in given]
     if given:
         pq.write_table(pa.Table.from_pylist(named, SCHEMA).drop_columns(columns), folder / "0.parquet")
-    exchange(root, folder, part)
+    exchange(DeltaTable(str(root)), root, folder, part)
     for file in folder.iterdir():
         file.unlink()
 

@@ -1,0 +1,80 @@
+"""The Delta log of a local table, as files: what it holds now, and its next entry.
+
+https://github.com/delta-io/delta/blob/master/PROTOCOL.md: an entry is lines of JSON in a file named by its version;
+whoever makes that file has the version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from deltalake.transaction import AddAction
+
+_ENTRY = re.compile(r"\d{20}\.json")
+
+
+class Log(NamedTuple):
+    """What is in a log's folder: differs as soon as the log does, by other entries or by being another folder."""
+
+    folder: int
+    changed_ns: int
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, root: Path) -> Log:
+        """That of the table at `root`; of no folder, and empty, where there is no table."""
+        log = root / "_delta_log"
+        if not log.exists():
+            return cls(0, 0, frozenset())
+        folder = log.stat()
+        return cls(folder.st_ino, folder.st_mtime_ns, frozenset(entry.name for entry in log.iterdir()))
+
+    @property
+    def newest(self) -> int | None:
+        """The version of its last entry."""
+        return max((int(name[:20]) for name in self.names if _ENTRY.fullmatch(name)), default=None)
+
+
+def is_begun(root: Path) -> bool:
+    """Whether the log has an entry: one whose first was never finished is left by a process that was killed."""
+    return any((root / "_delta_log").glob("[0-9]*.json"))
+
+
+def write_entry(
+    root: Path, version: int, added: Iterable[AddAction], removed: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """Writes the entry that makes `version`: of files added, and of those removed with their partitions' values.
+
+    FileExistsError where somebody else has made that version.
+    """
+    now = time.time_ns() // 1_000_000
+    mode = "Overwrite" if removed else "Append"
+    lines: list[dict[str, Any]] = [
+        {"commitInfo": {"timestamp": now, "operation": "WRITE", "operationParameters": {"mode": mode}}}
+    ]
+    for path, values in (removed or {}).items():
+        size = (root / path).stat().st_size
+        gone = {"path": path, "deletionTimestamp": now, "dataChange": True, "extendedFileMetadata": True}
+        lines.append({"remove": {**gone, "partitionValues": dict(values), "size": size}})
+    for add in added:
+        told = {"path": add.path, "partitionValues": dict(add.partition_values), "size": add.size, "dataChange": True}
+        lines.append({"add": {**told, "modificationTime": add.modification_time, "stats": add.stats}})
+    entry = root / "_delta_log" / f"{version:020d}.json"
+    draft = entry.with_name(f"_{uuid4().hex}.tmp")
+    try:
+        with draft.open("w") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, entry)  # unlike a rename, this fails where the file is there
+    finally:
+        with suppress(OSError):  # who is told of an error takes the files away that the entry may already name
+            draft.unlink(missing_ok=True)
