@@ -30,6 +30,7 @@ def run(
         "train": lambda: _train(context, task),
         "score": lambda: _score(context, task),
     }
+    context.profile.wanted = profile
     done = []
     for name in STAGES[: STAGES.index(until or STAGES[-1]) + 1]:
         clock = time.perf_counter()

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-import skops.io
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
@@ -58,11 +57,16 @@ class LogisticModel(RiskModel):
             columns, fitted.coef_[0], fitted.intercept_[0], self._sources, len(self.schema.features)
         )
 
+    # skops imports all of scikit-learn, which takes longer than to score: whoever stores no pipeline does without.
     def save(self, folder: Path) -> None:
+        import skops.io  # noqa: PLC0415
+
         skops.io.dump(self.pipeline, folder / FILE)
 
     @classmethod
     def load(cls, folder: Path, schema: FeatureSchema) -> Self:
+        import skops.io  # noqa: PLC0415
+
         return cls(skops.io.load(folder / FILE, trusted=TRUSTED), schema)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+
 from jobs.context import Context
 from jobs.featurize import featurize
 from jobs.ingest import ingest
@@ -63,4 +65,9 @@ class OperatedLake:
         """Every row of every table but the lake's own, in an order of their own."""
         lake = self.lake
         names = [name for name in lake.names() if not name.startswith("ops.")]
-        return {name: sorted(map(repr, lake.read_arrow(name).to_pylist())) for name in names}
+        return {name: _rows(lake.read_arrow(name)) for name in names}
+
+
+def _rows(table: pa.Table) -> list[str]:
+    columns = (column.to_pylist() for column in table.select(sorted(table.column_names)).columns)
+    return sorted(map(repr, zip(*columns, strict=True)))
