@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from deltalake.transaction import AddAction
 
-_ENTRY = re.compile(r"\d{20}\.json")
+_OF_A_VERSION = re.compile(r"\d{20}\.(json|checkpoint\b.*)")
 
 
 class Log(NamedTuple):
@@ -39,8 +39,8 @@ class Log(NamedTuple):
 
     @property
     def newest(self) -> int | None:
-        """The version of its last entry."""
-        return max((int(name[:20]) for name in self.names if _ENTRY.fullmatch(name)), default=None)
+        """The last version that it tells of, by an entry or by a checkpoint, after which entries may be deleted."""
+        return max((int(name[:20]) for name in self.names if _OF_A_VERSION.fullmatch(name)), default=None)
 
 
 def is_begun(root: Path) -> bool:

@@ -122,6 +122,7 @@ def live(life: Life, undisturbed: Undisturbed, seed: int) -> list[Killed]:
 
 def summary(killed: list[Killed]) -> str:
     """Where processes were when they were killed, a row a folder of the lake."""
-    where = Counter("/".join(Path(one.last).parts[:2]) for one in killed)
+    lasts = [Path(one.last).parts for one in killed]
+    where = Counter("/".join(parts[:1] if parts[0] == "_staging" else parts[:2]) for parts in lasts)
     rows = [f"{n:>5}  {place}" for place, n in sorted(where.items())]
     return "\n".join([f"{len(killed)} kills, by the last file that had appeared:", *rows])

@@ -16,7 +16,7 @@ from tests.conftest import ENGINE, same
 from tests.integration.conftest import quiet_context
 
 pytestmark = pytest.mark.skipif(ENGINE != "sail", reason="other engines bound by themselves what they hold")
-FEW = 20_000
+FEW = 24_000
 IN_ROUNDS = {"silver.events", "gold.mortality_features", "gold.mortality_sequences"}
 
 

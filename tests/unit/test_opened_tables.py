@@ -35,3 +35,16 @@ def test_an_earlier_version_is_what_it_was(tmp_path: Path) -> None:
         lake.append_records(NAME, COLUMNS, [{"n": n}])
     assert [lake.read_arrow(NAME, version=version).num_rows for version in (0, 1, 2)] == [0, 1, 2]
     assert lake.row_count(NAME) == 2
+
+
+def test_a_log_is_summed_as_it_grows_and_goes_on_where_only_the_sum_is_left(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for n in range(20):
+        lake.append_records(NAME, COLUMNS, [{"n": n}])
+    log = lake.location(NAME) / "_delta_log"
+    assert (log / f"{20:020d}.checkpoint.parquet").exists()
+    for entry in log.glob("*.json"):
+        entry.unlink()
+    Lake(tmp_path).append_records(NAME, COLUMNS, [{"n": 20}])
+    assert lake.version(NAME) == 21
+    assert sorted(row["n"] for row in lake.records(NAME)) == list(range(21))
