@@ -81,8 +81,11 @@ def draw(results: Sequence[Result], to: Path) -> None:
     cost.set(xscale="log", yscale="log", xlabel="records", ylabel="CPU seconds, raw to gold")
     cost.set_title("dotted: in proportion to records", fontsize=9)
     memory.set(xscale="log", xlabel="records", ylabel="peak memory, GiB", ylim=(0, None))
+    sizes = sorted({r.records for r in results if r.work == "Challenge"})
     for axes in (cost, memory):
         axes.grid(alpha=0.3)
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.set_xticks([], minor=True)
         axes.legend(frameon=False)
     to.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(to, dpi=150)
