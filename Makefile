@@ -30,12 +30,10 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
-ON_JVM := tests/integration/test_beyond_one_process.py
-
 # Two lanes, one a core: most tests keep no more than one busy. The second lane's words come when it has ended.
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
-	@$(BIN)/pytest tests/integration tests/faults $(ON_JVM:%=--ignore %) -o cache_dir=.pytest_cache/second > .second-lane.log 2>&1 & second=$$!; trap "kill $$second" INT TERM; \
-	first=0; $(BIN)/pytest tests/unit tests/golden tests/real $(ON_JVM) || first=$$?; \
+	@$(BIN)/pytest tests/integration tests/faults -o cache_dir=.pytest_cache/second > .second-lane.log 2>&1 & second=$$!; trap "kill $$second" INT TERM; \
+	first=0; $(BIN)/pytest tests/unit tests/golden tests/real || first=$$?; \
 	if command -v java >/dev/null; then EHR_ENGINE=spark $(BIN)/pytest -m engine || first=$$?; \
 	else echo "no Java: the tests of the JVM engine were left out"; fi; \
 	wait $$second; last=$$?; cat .second-lane.log; rm .second-lane.log; exit $$((first | last))
