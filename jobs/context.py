@@ -45,7 +45,7 @@ class Context:
     settings: Settings
     console: Console
     run_id: str
-    profile: Profile = field(default_factory=lambda: Profile(wanted=False))
+    profile: Profile = field(default_factory=Profile)
 
     @classmethod
     def of(cls, settings: Settings, console: Console | None = None) -> Context:

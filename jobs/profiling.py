@@ -42,17 +42,13 @@ class Stage:
 
 @dataclass
 class Profile:
-    """Filled while a run goes on, where it is wanted: to measure is to look at every process of the machine."""
+    """Filled by the stages that ask for it: to measure is to look at every process of the machine."""
 
     stages: list[Stage] = field(default_factory=list)
-    wanted: bool = True
     _began: tuple[float, float] = (0.0, 0.0)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        if not self.wanted:
-            yield
-            return
         stage, began = Stage(name), _clocks()
         self.stages.append(stage)
         yield
@@ -60,7 +56,7 @@ class Profile:
 
     def start(self) -> None:
         """A table or model is begun."""
-        if self.wanted:
+        if self.stages:
             self._began = _clocks()
 
     def end(self, name: str, rows: int | None = None) -> None:

@@ -27,7 +27,7 @@ class _Spinner:
     def __init__(self, console: Console, names: Sequence[str] = (), profile: Profile | None = None) -> None:
         self._console = console
         self._names = list(names)
-        self._profile = profile or Profile(wanted=False)
+        self._profile = profile or Profile()
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
         )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from jobs.context import Context
 from jobs.featurize import featurize
@@ -30,11 +31,10 @@ def run(
         "train": lambda: _train(context, task),
         "score": lambda: _score(context, task),
     }
-    context.profile.wanted = profile
     done = []
     for name in STAGES[: STAGES.index(until or STAGES[-1]) + 1]:
         clock = time.perf_counter()
-        with context.profile.stage(name):
+        with context.profile.stage(name) if profile else nullcontext():
             outcomes = stages[name]()
         done.append((name, outcomes, time.perf_counter() - clock))
     if not any(outcome.status == "built" for _, outcomes, _ in done for outcome in outcomes):

@@ -1,4 +1,4 @@
-"""The Delta log of a local table, as files: what it holds now, and its next entry.
+"""The Delta log of a local table, as files: what it holds now, what its entries say, and its next one.
 
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md: an entry is lines of JSON in a file named by its version;
 whoever makes that file has the version.
@@ -17,6 +17,12 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from deltalake.transaction import AddAction
+
+DATA_VERSION = "ehr.dataVersion"
+"""What the only entry of a log whose history was erased tells: the version that brought the rows."""
+
+Commit = tuple[str | None, Mapping[str, Any]]
+"""Operation and parameters of one commit, as Delta's history has them."""
 
 _OF_A_VERSION = re.compile(r"\d{20}\.(json|checkpoint\b.*)")
 
@@ -44,16 +50,29 @@ class Log(NamedTuple):
 
 
 def is_begun(root: Path) -> bool:
-    """Whether the log has an entry: one whose first was never finished is left by a process that was killed."""
-    return any((root / "_delta_log").glob("[0-9]*.json"))
+    """Whether the log tells of a version: one whose first was never finished is left by a process that was killed."""
+    return any(_OF_A_VERSION.fullmatch(path.name) for path in (root / "_delta_log").glob("*"))
+
+
+def read_commit(root: Path, version: int) -> Commit | None:
+    """What the entry of a version says was done; None where the log has none, or has it no more."""
+    path = _entry(root, version)
+    if not path.exists():
+        return None
+    for line in path.read_text().splitlines():
+        if '"commitInfo"' in line:
+            info = json.loads(line).get("commitInfo") or {}
+            erased = {DATA_VERSION: info[DATA_VERSION]} if DATA_VERSION in info else {}
+            return info.get("operation"), {**(info.get("operationParameters") or {}), **erased}
+    return None, {}
 
 
 def write_entry(
     root: Path, version: int, added: Iterable[AddAction], removed: Mapping[str, Mapping[str, str]] | None = None
-) -> None:
+) -> bool:
     """Writes the entry that makes `version`: of files added, and of those removed with their partitions' values.
 
-    FileExistsError where somebody else has made that version.
+    False where somebody else has made that version.
     """
     now = time.time_ns() // 1_000_000
     mode = "Overwrite" if removed else "Append"
@@ -67,7 +86,7 @@ def write_entry(
     for add in added:
         told = {"path": add.path, "partitionValues": dict(add.partition_values), "size": add.size, "dataChange": True}
         lines.append({"add": {**told, "modificationTime": add.modification_time, "stats": add.stats}})
-    entry = root / "_delta_log" / f"{version:020d}.json"
+    entry = _entry(root, version)
     draft = entry.with_name(f"_{uuid4().hex}.tmp")
     try:
         with draft.open("w") as file:
@@ -75,6 +94,13 @@ def write_entry(
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, entry)  # unlike a rename, this fails where the file is there
+    except FileExistsError:
+        return False
     finally:
         with suppress(OSError):  # who is told of an error takes the files away that the entry may already name
             draft.unlink(missing_ok=True)
+    return True
+
+
+def _entry(root: Path, version: int) -> Path:
+    return root / "_delta_log" / f"{version:020d}.json"

@@ -2,12 +2,12 @@
 
 The JVM's Delta writer spends a second a commit on jobs over the log of a table, whatever its size, and a lake has a
 hundred small ones; the embedded engine's checks NOT NULL before it filters and knows no partial replacement of nested
-columns. Files written as plain Parquet and committed here are the same for both, and no slower.
+columns. Files written as plain Parquet and committed here are the same for both, and no slower. A few records go the
+same way: delta-rs's writer reads the table's log again for each.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -69,11 +69,9 @@ def exchange(table: DeltaTable, root: Path, staged: Path, part: Part) -> None:
             removed.append(path)
             if staying:
                 _move(root, rest, by_file[path], added)
-        if added or removed:
-            write_entry(root, table.version() + 1, added, {path: by_file[path] for path in removed})
-    except FileExistsError as error:
-        _unmove(root, added)
-        raise ContractError(f"{root.parent.name}.{root.name} was written by somebody else meanwhile.") from error
+        gone = {path: by_file[path] for path in removed}
+        if (added or removed) and not write_entry(root, table.version() + 1, added, gone):
+            raise ContractError(f"{root.parent.name}.{root.name} was written by somebody else meanwhile.")
     except BaseException:
         _unmove(root, added)
         raise
@@ -85,14 +83,12 @@ def append(root: Path, rows: pa.Table) -> int:
     try:
         pq.write_table(rows, file)
         version = (Log.of(root).newest or 0) + 1
-        while True:
-            with suppress(FileExistsError):
-                write_entry(root, version, [_added(root, file, {}, rows.num_rows)])
-                return version
+        while not write_entry(root, version, [_added(root, file, {}, rows.num_rows)]):
             version += 1
     except BaseException:
         file.unlink(missing_ok=True)
         raise
+    return version
 
 
 def _move(root: Path, file: Path, values: Mapping[str, str], added: list[AddAction]) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lakehouse.local import holdings
+from lakehouse.local.log import DATA_VERSION, Commit, read_commit
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -22,13 +22,6 @@ KEEPS_ROWS = {"OPTIMIZE", "VACUUM START", "VACUUM END"}
 SMALL_FILE = 32 * 2**20
 CHECKPOINT_EVERY = 20
 """Commits after which a reader is spared the log's single entries."""
-
-DATA_VERSION = "ehr.dataVersion"
-"""What the only entry of a log whose history was erased tells: the version that brought the rows."""
-
-
-Commit = tuple[str | None, Mapping[str, Any]]
-"""Operation and parameters of one commit, as Delta's history has them."""
 
 
 def newest_of_rows(version: int, commit: Callable[[int], Commit | None]) -> int:
@@ -51,19 +44,7 @@ def newest_of_rows(version: int, commit: Callable[[int], Commit | None]) -> int:
 
 def data_version(root: Path, version: int) -> int:
     """`newest_of_rows` by the log of the table at `root`."""
-    return newest_of_rows(version, lambda v: _commit(root, v))
-
-
-def _commit(root: Path, version: int) -> Commit | None:
-    path = root / "_delta_log" / f"{version:020d}.json"
-    if not path.exists():
-        return None
-    for line in path.read_text().splitlines():
-        if '"commitInfo"' in line:
-            info = json.loads(line).get("commitInfo") or {}
-            erased = {DATA_VERSION: info[DATA_VERSION]} if DATA_VERSION in info else {}
-            return info.get("operation"), {**(info.get("operationParameters") or {}), **erased}
-    return None, {}
+    return newest_of_rows(version, lambda v: read_commit(root, v))
 
 
 def stored_files(table: DeltaTable) -> dict[str, tuple[int, int | None]]:
@@ -116,7 +97,7 @@ def compact(table: DeltaTable, cluster_by: Sequence[str]) -> bool:
     """
     root = Path(table.table_uri.removeprefix("file://"))
     version = table.version()
-    operation, _ = _commit(root, version) or (None, {})
+    operation, _ = read_commit(root, version) or (None, {})
     if operation in KEEPS_ROWS:
         return False
     small = [size for size, _ in stored_files(table).values() if size < SMALL_FILE]
