@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +81,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"shift_dates_weeks needs {PREFIX}PSEUDONYM_KEY, which says how far each patient's dates go"
             )
+        for name, key in (("pseudonym_key", self.pseudonym_key), ("pseudonym_key_new", self.pseudonym_key_new)):
+            # A NUL at the end of a key is one that HMAC does not see; surrogates stand for bytes that are no UTF-8.
+            if key and re.search("[\0\ud800-\udfff]", key.get_secret_value()):
+                raise ValueError(f"{name} holds a NUL or bytes that are not UTF-8, which no key may")
         if self.remote and not self.remote.get_secret_value().startswith("sc://"):
             raise ValueError("remote must be the address of a Spark Connect server, sc://host:port")
         if self.engine == "databricks" and not (self.catalog and self.volume):

@@ -13,7 +13,8 @@ from lakehouse.records.forgotten import REASON, Forgotten, Secret
 from lakehouse.registry import registry
 from lakehouse.table import LEFT_OUT, RAW_TEXT
 
-KEYS = st.one_of(st.none(), st.text(min_size=1).map(SecretStr))
+KEYS = st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).map(SecretStr))
+"""Settings refuse a NUL: HMAC takes keys for the same that differ in NULs at their end."""
 
 
 @given(KEYS, KEYS)

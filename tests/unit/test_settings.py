@@ -108,6 +108,14 @@ def test_databricks_needs_catalog_and_volume() -> None:
 
 
 @pytest.mark.usefixtures("conf")
+@pytest.mark.parametrize("name", ["pseudonym_key", "pseudonym_key_new"])
+@pytest.mark.parametrize("end", ["\0", "\udcff"])
+def test_a_key_is_text_that_hmac_sees_all_of(name: str, end: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} holds a NUL or bytes that are not UTF-8, which no key may"):
+        load_settings(**{name: SECRET + end})
+
+
+@pytest.mark.usefixtures("conf")
 def test_a_secret_is_used_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EHR_PSEUDONYM_KEY", SECRET)
     monkeypatch.setenv("EHR_PHYSIONET_PASSWORD", SECRET)
