@@ -1,33 +1,29 @@
 """From the frame that a function gave to stored rows: evaluated once, every row accounted for, nothing half-written."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
-from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
 from lakehouse.part import Part
-from lakehouse.rules import BROKEN, apply_rules, check_columns, is_good, mark, ruled_schema
-from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, RAW_TEXT, ROWS, Table
+from lakehouse.rules import BROKEN, apply_rules, check_columns, marks, ruled_schema
+from lakehouse.sorting import COUNTED, Sorted, Sorter, Stored
+from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, NODE, RAW_TEXT, ROWS, RULES, RUN_ID, Table
 
 QUARANTINE_COLUMNS = (
-    Column("_rules", "ARRAY<STRING>", comment="names of the error rules that the row broke"),
+    Column(RULES, "ARRAY<STRING>", comment="names of the error rules that the row broke"),
     Column(RAW_TEXT, "STRING", comment="text of a raw row that could not be parsed"),
     Column(ROWS, "BIGINT", comment="input rows that this row stands for"),
     Column(FROM, "STRING", comment="input that the row came from"),
-    Column("_node", "STRING", comment="table, or table[source], that refused the row"),
-    Column("_run_id", "STRING", comment="run that refused it"),
+    Column(NODE, "STRING", comment="table, or table[source], that refused the row"),
+    Column(RUN_ID, "STRING", comment="run that refused it"),
 )
-
-_PLACEHOLDERS = {
-    "STRING": "''", "BINARY": "''", "DATE": "'1970-01-01'", "TIMESTAMP": "'1970-01-01'", "ARRAY": "array()",
-    "MAP": "map()",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,9 +89,9 @@ def commit(
     check_columns(frame, table)
     label = f"{run_id}/{node}"
     try:
-        ruled = (apply_rules(more, table) for more in further)
-        staged = lake.stage(apply_rules(frame, table), label, ruled_schema(table), ruled)
-        done = _count(staged, table, default_from)
+        judged = (apply_rules(part, table) for part in chain([frame], further))
+        staged = lake.sort(judged, _sorter(table, default_from, scope, node, run_id), label)
+        done = _counted(staged.counts, table)
         verify(done)
         if scope.table and scope.table.column:
             _check_apart(lake, table, staged, scope)
@@ -103,7 +99,7 @@ def commit(
         if done.rows("quarantined"):
             lake.create(table.quarantine, (*table.columns, *QUARANTINE_COLUMNS), nullable=True)
         with _put_back_on_error(lake, table):
-            _write(lake, table, staged, node=node, run_id=run_id, scope=scope, done=done, default_from=default_from)
+            _write(lake, table, staged, node=node, scope=scope, done=done)
     finally:
         lake.unstage(label)
     return done
@@ -123,36 +119,40 @@ def take_out(lake: Lake, table: Table, scope: Scope) -> Committed:
 
 def tally(frame: DataFrame, table: Table, default_from: str) -> Committed:
     """What a commit of the frame would count, with nothing staged or written."""
-    return _count(apply_rules(frame, table), table, default_from)
+    counts, _ = _sorter(table, default_from).sort(apply_rules(frame, table))
+    return _counted(counts, table)
 
 
-def _count(staged: DataFrame, table: Table, default_from: str) -> Committed:
-    marks = {mark(rule): rule for rule in table.rules if rule.severity != "error"}
-    grouped = staged.groupBy(
-        F.coalesce(FROM, F.lit(default_from)).alias(FROM),
-        LEFT_OUT,
-        MERGED_AS,
-        BROKEN,
-    ).agg(
-        F.count(F.lit(1)).alias("n"),
-        F.sum(ROWS).alias(ROWS),
-        *(F.sum(F.col(name).cast("bigint")).alias(name) for name in marks),
+def _sorter(table: Table, default_from: str, scope: Scope = Scope(), node: str = "", run_id: str = "") -> Sorter:
+    within = table.partition_by if scope.table else ()
+    return Sorter(
+        given=ruled_schema(table),
+        good=Stored.of(table.columns),
+        good_files=Stored.of(column for column in table.columns if column.name not in within),
+        refused=Stored.of((*table.columns, *QUARANTINE_COLUMNS)),
+        marks=tuple(marks(table)),
+        default_from=default_from,
+        constants=((NODE, node), (RUN_ID, run_id)),
     )
-    tallies, broken = [], dict.fromkeys(marks, 0)
-    for row in grouped.collect():
+
+
+def _counted(counts: Iterable[Mapping[str, Any]], table: Table) -> Committed:
+    ruled = marks(table)
+    tallies, broken = [], dict.fromkeys(ruled, 0)
+    for row in counts:
         outcome, reason = "written", row[MERGED_AS] or "merged"
         if row[LEFT_OUT] is not None:
             outcome, reason = "left_out", row[LEFT_OUT]
         elif row[BROKEN]:
             outcome, reason = "quarantined", row[BROKEN]
-        tallies.append(Tally(row[FROM], outcome, reason, row["n"], row[ROWS]))
-        for name in marks:
+        tallies.append(Tally(row[FROM], outcome, reason, row[COUNTED], row[ROWS]))
+        for name in ruled:
             broken[name] += row[name] or 0
-    failed = {rule.name: broken[name] for name, rule in marks.items() if rule.severity == "fail" and broken[name]}
+    failed = {rule.name: broken[name] for name, rule in ruled.items() if rule.severity == "fail" and broken[name]}
     if failed:
         rules = ", ".join(f"{name} ({n} rows)" for name, n in failed.items())
         raise ContractError(f"{table.name}: rows break {rules}; nothing was written.")
-    warnings = {rule.name: broken[name] for name, rule in marks.items() if rule.severity == "warn" and broken[name]}
+    warnings = {rule.name: broken[name] for name, rule in ruled.items() if rule.severity == "warn" and broken[name]}
     return Committed(tallies, warnings, reconciliation=_reconcile(tallies))
 
 
@@ -173,12 +173,13 @@ def _reconcile(tallies: list[Tally]) -> dict[tuple[str, str, str], int]:
     return rows
 
 
-def _check_apart(lake: Lake, table: Table, staged: DataFrame, scope: Scope) -> None:
+def _check_apart(lake: Lake, table: Table, staged: Sorted, scope: Scope) -> None:
     """UnfitError where a row is none of the scope's, or has a key that a row outside the scope has too."""
     assert scope.table and scope.quarantine and scope.table.column
     whose, key = scope.table.column, table.key[0]
     checked = table.key_check and whose not in table.key
-    found = staged.where(F.col(LEFT_OUT).isNull()).select(whose, *([key] if checked else [])).distinct().toArrow()
+    good, refused = (rows.frame().select(whose, *([key] if checked else [])) for rows in (staged.good, staged.refused))
+    found = good.unionByName(refused).distinct().toArrow()
     if strange := set(found.column(whose).to_pylist()) - scope.table.values:
         raise UnfitError(f"{table.name}: {len(strange)} values of {whose} are none of those to be built.")
     if not checked:
@@ -204,55 +205,22 @@ def _put_back_on_error(lake: Lake, table: Table) -> Iterator[None]:
         raise
 
 
-def _write(
-    lake: Lake,
-    table: Table,
-    staged: DataFrame,
-    *,
-    node: str,
-    run_id: str,
-    scope: Scope,
-    done: Committed,
-    default_from: str,
-) -> None:
-    good = staged.where(is_good()).select(*map(_required, table.columns))
+def _write(lake: Lake, table: Table, staged: Sorted, *, node: str, scope: Scope, done: Committed) -> None:
     refused = done.rows("quarantined")
     if lake.exists(table.quarantine) and (
         refused or not scope.quarantine or lake.count(table.quarantine, scope.quarantine)
     ):
-        helpers = {
-            "_rules": F.split(BROKEN, " "),
-            FROM: F.coalesce(FROM, F.lit(default_from)),
-            "_node": F.lit(node),
-            "_run_id": F.lit(run_id),
-        }
-        bad = staged.where(F.col(BROKEN) != "").withColumns(helpers)
-        columns = [*table.column_names, *(c.name for c in QUARANTINE_COLUMNS)]
-        lake.replace(table.quarantine, bad.select(*columns) if refused else None, scope.quarantine)
+        lake.replace(table.quarantine, staged.refused if refused else None, scope.quarantine)
     if lake.exists(table.quarantine):
         done.quarantine_version = lake.data_version(table.quarantine)
     if table.mode == "merge":
-        lake.merge(table.name, good, table.key)
+        lake.merge(table.name, staged.good.frame(), table.key)
     else:
         staying = 0
         if scope.table:
             staying = lake.row_count(table.name, scope.partition) - lake.count(table.name, scope.table)
-        lake.replace(table.name, good, scope.table)
+        lake.replace(table.name, staged.good, scope.table)
         stored = lake.row_count(table.name, scope.partition) - staying
         if stored != done.rows("written"):
             raise ContractError(f"{node}: {done.rows('written')} rows were to be written, {stored} are stored.")
     done.version = lake.data_version(table.name)
-
-
-def _required(column: Column) -> SparkColumn:
-    """The column, with a placeholder for nulls where the contract forbids them.
-
-    No good row has one. But the embedded engine merges the filter for good rows with the table's own NOT NULL check,
-    and so finds fault with rows that are filtered out.
-    """
-    if column.nullable:
-        return F.col(column.name)
-    kind = column.type.split("<")[0].upper()
-    placeholder = _PLACEHOLDERS.get(kind, "0")
-    value = f"from_json('{{}}', '{column.type}')" if kind == "STRUCT" else f"CAST({placeholder} AS {column.type})"
-    return F.coalesce(F.col(column.name), F.expr(value)).alias(column.name)

@@ -17,6 +17,7 @@ from lakehouse.local import changes, holdings, upkeep, withdrawn
 from lakehouse.local.keeping import Keeping
 from lakehouse.local.swap import append, exchange, swap
 from lakehouse.part import ALL, Part, Value
+from lakehouse.sorting import StagedRows
 from lakehouse.state import State
 
 
@@ -51,24 +52,27 @@ class Lake(Keeping):
         root = str(self.location(name))
         self._committed(name, DeltaTable.create(root, schema, mode="ignore", partition_by=list(partition_by)))
 
-    def replace(self, name: str, frame: DataFrame | None, part: Part | None = None) -> None:
-        """Puts the frame's rows (none: no row) in place of the part's, or of all, in one commit; schema and comments
-        stay."""
+    def replace(self, name: str, rows: DataFrame | StagedRows | None, part: Part | None = None) -> None:
+        """Puts these rows (none: no row) in place of the part's, or of all, in one commit; schema and comments stay."""
         label = f"replace/{name}"
-        table = self._delta(name)
+        table, root = self._delta(name), self.location(name)
         columns = table.metadata().partition_columns
         try:
             if part is None and columns:
-                assert frame is not None
-                frame.write.format("delta").mode("overwrite").save(str(self.location(name)))
+                assert rows is not None
+                frame = rows.frame() if isinstance(rows, StagedRows) else rows
+                frame.write.format("delta").mode("overwrite").save(str(root))
                 return
-            self._staging(label).mkdir(parents=True, exist_ok=True)
-            if frame is not None:
-                self._write_files(frame.drop(*columns), label)
+            staged = self._staging(label)
+            if isinstance(rows, StagedRows) and rows.folder:
+                staged = rows.folder
+            elif isinstance(rows, DataFrame):
+                self._write_files(rows.drop(*columns), label)
+            staged.mkdir(parents=True, exist_ok=True)
             if part is None or (part.column is None and set(part.within) == set(columns)):
-                swap(table, self.location(name), self._staging(label), dict(part.within) if part else {})
+                swap(table, root, staged, dict(part.within) if part else {})
             else:
-                exchange(table, self.location(name), self._staging(label), part)
+                exchange(table, root, staged, part)
         finally:
             self.note(name, "write")
             self.unstage(label)

@@ -55,7 +55,7 @@ def apply_rules(frame: DataFrame, table: Table) -> DataFrame:
         *columns,
         *(_accounting(name, name in given).alias(name) for name in ACCOUNTING),
         broken.alias(BROKEN),
-        *((counted & _broken(rule)).alias(mark(rule)) for rule in _marked(table)),
+        *((counted & _broken(rule)).alias(name) for name, rule in marks(table).items()),
     )
 
 
@@ -67,9 +67,9 @@ def is_good() -> Column:
 def ruled_schema(table: Table) -> str:
     """DDL of what `apply_rules` gives."""
     accounting = (f"`{name}` {'BIGINT' if name == ROWS else 'STRING'}" for name in ACCOUNTING)
-    marks = (f"`{mark(rule)}` BOOLEAN" for rule in _marked(table))
+    marked = (f"`{name}` BOOLEAN" for name in marks(table))
     columns = (f"`{c.name}` {c.type}" for c in table.columns)
-    return ", ".join((*columns, *accounting, f"`{BROKEN}` STRING", *marks))
+    return ", ".join((*columns, *accounting, f"`{BROKEN}` STRING", *marked))
 
 
 def _accounting(name: str, given: bool) -> Column:
@@ -80,13 +80,9 @@ def _accounting(name: str, given: bool) -> Column:
     return F.col(name).cast("string") if given else F.lit(None).cast("string")
 
 
-def _marked(table: Table) -> list[Rule]:
-    return [rule for rule in table.rules if rule.severity != "error"]
-
-
-def mark(rule: Rule) -> str:
-    """Name of the helper column that is true where a `warn` or `fail` rule is broken."""
-    return f"_{rule.severity}_{rule.name}"
+def marks(table: Table) -> dict[str, Rule]:
+    """The `warn` and `fail` rules, each by the name of the helper column that is true where it is broken."""
+    return {f"_{rule.severity}_{rule.name}": rule for rule in table.rules if rule.severity != "error"}
 
 
 def _broken(rule: Rule) -> Column:

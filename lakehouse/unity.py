@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 from lakehouse.code import LAYERS
 from lakehouse.ddl import Column
@@ -19,8 +20,10 @@ from lakehouse.local.lock import Door, Holder
 from lakehouse.local.staging import STAGING
 from lakehouse.local.upkeep import newest_of_rows
 from lakehouse.part import ALL, Part, Value
+from lakehouse.rules import BROKEN, is_good
+from lakehouse.sorting import Sorted, Sorter, StagedRows
 from lakehouse.state import State
-from lakehouse.table import STAMPS
+from lakehouse.table import FROM, RULES, STAMPS
 
 DAY_SECONDS = 24 * 3600
 
@@ -111,10 +114,23 @@ class UnityLake(Lake):
         partitioned = f" PARTITIONED BY ({', '.join(partition_by)})" if partition_by else ""
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.qualified(name)} ({ddl}) USING delta{partitioned}")
 
-    def replace(self, name: str, frame: DataFrame | None, part: Part | None = None) -> None:
-        rows = self.read(name).limit(0) if frame is None else frame
+    def sort(self, judged: Iterable[DataFrame], sorter: Sorter, label: str) -> Sorted:
+        # Functions in Python may not reach a volume on all computes: the engine stages the rows, and sorts by queries.
+        first, *others = judged
+        staged = self.stage(first, label, sorter.given, others)
+        counts, _ = sorter.sort(staged)
+        good = staged.where(is_good()).select(*sorter.good.schema.names)
+        made = {RULES: F.split(BROKEN, " "), FROM: F.coalesce(FROM, F.lit(sorter.default_from))}
+        made |= {name: F.lit(value) for name, value in sorter.constants}
+        refused = staged.where(F.col(BROKEN) != "").withColumns(made).select(*sorter.refused.schema.names)
+        return Sorted(counts, StagedRows(lambda: good), StagedRows(lambda: refused))
+
+    def replace(self, name: str, rows: DataFrame | StagedRows | None, part: Part | None = None) -> None:
+        frame = rows.frame() if isinstance(rows, StagedRows) else rows
+        if frame is None:
+            frame = self.read(name).limit(0)
         where = (part or ALL).sql()
-        rows.write.format("delta").mode("overwrite").option("replaceWhere", where).saveAsTable(self.qualified(name))
+        frame.write.format("delta").mode("overwrite").option("replaceWhere", where).saveAsTable(self.qualified(name))
         self.note(name, "write")
 
     def count(self, name: str, part: Part, outside: Part | None = None) -> int:

@@ -6,11 +6,13 @@ import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 
 from lakehouse.local.tables import Tables
+from lakehouse.sorting import GOOD, REFUSED, Sorted, Sorter, StagedRows, Stored
 
 STAGING = "_staging"
 
@@ -30,6 +32,29 @@ class Staging(Tables):
         for more in further:
             self._write_files(more, label, "append")
         return self._staged(label, schema or _ddl(frame))
+
+    def sort(self, judged: Iterable[DataFrame], sorter: Sorter, label: str) -> Sorted:
+        """Evaluates each frame once into files, as `stage` does, but of good rows and refused ones apart."""
+        folder = self._staging(label)
+        for kind in (GOOD, REFUSED):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+        sorter = replace(sorter, folder=folder)
+        told = [sorter.sort(frame) for frame in judged]
+        known = frozenset().union(*(files for _, files in told))
+        for file in folder.glob("*/*"):
+            if file.name not in known:
+                file.unlink()
+
+        def rows(kind: str, stored: Stored) -> StagedRows:
+            return StagedRows(lambda: self._rows(folder / kind, stored.ddl), folder / kind)
+
+        counts = [count for counts, _ in told for count in counts]
+        return Sorted(counts, rows(GOOD, sorter.good_files), rows(REFUSED, sorter.refused))
+
+    def _rows(self, folder: Path, ddl: str) -> DataFrame:
+        # No engine knows what to do with a folder without a file.
+        found = any(folder.iterdir())
+        return self.spark.read.schema(ddl).parquet(str(folder)) if found else self.spark.createDataFrame([], ddl)
 
     def _staged(self, label: str, schema: str) -> DataFrame:
         return self.spark.read.schema(schema).parquet(str(self._staging(label)))

@@ -11,7 +11,7 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame
 
 from lakehouse.engines.memory import GROUPS
 from lakehouse.io import Lake
+from lakehouse.sorting import Sorted
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
@@ -83,12 +84,12 @@ def _sleep(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _make_staged(change: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> None:
     """Lets the engine change whatever is staged."""
-    stage = Lake.stage
+    sort = Lake.sort
 
-    def changed(lake: Lake, frame: DataFrame, *further: Any) -> DataFrame:
-        return stage(lake, frame.mapInArrow(change, frame.schema), *further)
+    def changed(lake: Lake, judged: Iterable[DataFrame], *further: Any) -> Sorted:
+        return sort(lake, (frame.mapInArrow(change, frame.schema) for frame in judged), *further)
 
-    setattr(Lake, "stage", changed)  # noqa: B010
+    setattr(Lake, "sort", changed)  # noqa: B010
 
 
 def _check(result: int) -> None:

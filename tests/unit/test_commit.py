@@ -73,7 +73,7 @@ def test_rows_that_get_lost_in_the_write_are_noticed(
 ) -> None:
     put(lake, frame(spark, {"id": 1}))
     replace = lake.replace
-    monkeypatch.setattr(lake, "replace", lambda name, rows, *where: replace(name, rows.limit(1), *where))
+    monkeypatch.setattr(lake, "replace", lambda name, rows, *where: replace(name, rows.frame().limit(1), *where))
     with pytest.raises(ContractError, match=r"^silver.readings: 2 rows were to be written, 1 are stored\.$"):
         put(lake, frame(spark, {"id": 2}, {"id": 3}))
     assert stored(lake, "silver.readings", "id") == [(1,)]
