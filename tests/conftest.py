@@ -24,8 +24,8 @@ settings.register_profile("project", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("project")
 
 ENGINE = os.environ.get("EHR_ENGINE", "sail")
-# Tests are over before the JVM's optimising compiler has earned what it costs: a third less time without it. A collector
-# that works beside them and a look at each class that Spark generates cost a fifth of what is left.
+# Tests are over before the JVM's optimising compiler has earned what it costs: a third less time without it. A fifth of
+# what is left goes to a collector that works beside them and to a look at each class that Spark generates.
 JVM_OPTIONS = (
     "-XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=8 -XX:+UseSerialGC "
     "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
