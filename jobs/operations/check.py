@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -73,11 +73,19 @@ def _of_table(
     if name == contract.quarantine:
         return
     try:
-        yield from of_key_and_rules(lake.read(name, version), contract)
-        yield from reckoning.of(contract)
+        yield from _twice(lambda: [*of_key_and_rules(lake.read(name, version), contract), *reckoning.of(contract)])
     except Exception as error:
         if not unsound:
             yield Finding(name, "files", f"cannot be read: {one_sentence(error)}")
+
+
+def _twice(look: Callable[[], list[Finding]]) -> list[Finding]:
+    """What is found, at the second try where the first failed: a lost answer of the engine's is no finding, and files
+    that cannot be read cannot be so twice."""
+    try:
+        return look()
+    except Exception:
+        return look()
 
 
 def show(console: Console, done: Checked) -> None:

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import DataFrame
 
 from lakehouse.errors import ConfigError
+from lakehouse.io import Lake
 from lakehouse.local.lock import FILE, Holder
 from lakehouse.records.snapshots import Snapshots
 from tests.integration.operated import CHART, OperatedLake
@@ -105,6 +107,22 @@ def test_what_is_done_behind_the_lakes_back_is_found(
         assert site.broken(table).get(table) == broken
         return
     assert site.broken()[table] == broken
+
+
+@pytest.mark.parametrize(("lost", "broken"), [(1, {}), (2, {"silver.notes": {"files"}})])
+def test_an_answer_of_the_engine_that_was_lost_is_asked_for_again(
+    site: OperatedLake, monkeypatch: pytest.MonkeyPatch, lost: int, broken: dict[str, set[str]]
+) -> None:
+    read, asked = Lake.read, list[str]()
+
+    def read_at_last(lake: Lake, name: str, version: int | None = None) -> DataFrame:
+        asked.append(name)
+        if len(asked) <= lost:
+            raise RuntimeError("Exception deserializing response!")
+        return read(lake, name, version)
+
+    monkeypatch.setattr(Lake, "read", read_at_last)
+    assert site.broken("silver.notes") == broken
 
 
 def test_what_a_killed_run_left_is_no_broken_promise(site: OperatedLake) -> None:
