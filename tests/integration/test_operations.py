@@ -160,12 +160,13 @@ def test_a_run_whose_files_are_gone_is_not_half_restored(site: OperatedLake) -> 
     edit(site.raw / CHART_FILE, correct)
     second = site.refresh()
     context = site.context()
+    of_one_file = [name for name in site.lake.names() if len(site.lake._delta(name).file_uris()) == 1]
     with pytest.raises(ConfigError, match=r"runs of the last 168 h could not be restored .* add --force"):
         upkeep.maintain(context, 0)
     with context.writing("maintain"):
         done = {one.table: one for one in upkeep.maintain(context, 0, force=True)}
     assert done["ops.runs"].compacted and (done[CHART].deleted or 0) >= 1
-    assert not done["silver.stays"].compacted
+    assert of_one_file and not any(done[name].compacted for name in of_one_file)
     before = site.content()
     with pytest.raises(ContractError, match=rf"files of {CHART} and \d more tables as run {first} left it are gone"):
         restore(site.context(), first)
