@@ -19,7 +19,8 @@ from lakehouse.io import Lake
 from lakehouse.records.forgotten import FORGET
 from lakehouse.registry import registry
 from tests.conftest import ENGINE
-from tests.integration.worlds import CHALLENGE, MIMICIV, records, write_records
+from tests.integration.worlds import MIMICIV
+from tests.raw_csv import edit, rows
 
 pytestmark = [
     pytest.mark.engine,
@@ -33,7 +34,7 @@ SCORED = ("gold.mortality_predictions", "gold.mortality_risk_history", "gold.mor
 """Trees compare single-precision numbers with thresholds, and a feature that differs by 1e-12 can fall on either side:
 these tables are compared by their stays and, to a hundredth, their risks."""
 MAY_BE_EMPTY = ("gold.mortality_features_retrospective", "gold.mortality_code_frequencies")
-MEASUREMENTS = "bronze.challenge2012_measurements"
+LABS, LABS_FILE = "bronze.mimiciii_labevents", Path("mimiciii-demo-1.4") / "LABEVENTS.csv.gz"
 
 STAGES = """
 import sys
@@ -94,7 +95,7 @@ def lakes(two_sources: Path) -> dict[str, Path]:
 
 
 def same_tables(one: Path, other: Path, names: list[str]) -> None:
-    assert len(names) > 10
+    assert len(names) > 40
     for name in names:
         rows = [sorted_rows(Lake(lake), name) for lake in (one, other)]
         if name in SCORED:
@@ -177,38 +178,36 @@ def test_a_difference_is_found_wherever_it_hides() -> None:
 @pytest.mark.timeout(900)
 def test_every_table_is_the_same_on_both_engines(lakes: dict[str, Path]) -> None:
     names = Lake(lakes["sail"]).names()
-    assert len(names) > 40
     assert names == Lake(lakes["spark"]).names()
     same_tables(lakes["sail"], lakes["spark"], [name for name in names if name != "ops.runs"])
 
 
 @pytest.mark.timeout(900)
-def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(generated_raw: Path, tmp_path: Path) -> None:
-    """Of the Challenge alone: how a table is brought up to date depends on its contract, not on its source."""
-    raw, lake, anew = (tmp_path / name for name in ("raw", "lake", "anew"))
-    shutil.copytree(generated_raw / CHALLENGE, raw / CHALLENGE)
-    run(raw, lake, "sail", *TABLES)
+def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(
+    lakes: dict[str, Path], two_sources: Path, tmp_path: Path
+) -> None:
+    raw = Path(shutil.copytree(two_sources, tmp_path / "raw"))
+    lake = Path(shutil.copytree(lakes["sail"], tmp_path / "lake"))
     before = len(Lake(lake).records("ops.runs"))
-    texts = records(raw / CHALLENGE / "set-a.tar.gz")
-    patient, shortened = sorted(texts)[:2]
-    texts[shortened] = "".join(texts[shortened].splitlines(keepends=True)[:-5])
-    write_records(raw / CHALLENGE / "set-a.tar.gz", texts)
-    run(raw, lake, "spark", *TABLES, f"forget challenge2012-{patient}", REMOTE=os.environ["EHR_REMOTE"])
-    runs = [record for record in Lake(lake).records("ops.runs") if record["code"] != FORGET]
-    built = {record["node"] for record in runs if record["engine"] == "spark"}
-    assert len(runs) == before + len(built)
-    assert built == {MEASUREMENTS, *readers_of(MEASUREMENTS)}
+    edit(raw / LABS_FILE, lambda rows: rows[:-5])
+    patient = rows(raw / LABS_FILE)[0]["subject_id"]
+    run(raw, lake, "spark", *TABLES, f"forget mimiciii-{patient}", REMOTE=os.environ["EHR_REMOTE"])
+    records = [record for record in Lake(lake).records("ops.runs") if record["code"] != FORGET]
+    built = {record["node"] for record in records if record["engine"] == "spark"}
+    assert len(records) == before + len(built)
+    assert built == {LABS, *readers_of(LABS)}
 
-    run(raw, anew, "sail", *TABLES, f"forget challenge2012-{patient}")
+    anew = tmp_path / "anew"
+    run(raw, anew, "sail", *TABLES, f"forget mimiciii-{patient}")
     same_tables(anew, lake, [name for name in Lake(anew).names() if not name.startswith("ops.")])
-    assert int(patient) not in Lake(lake).read_arrow(MEASUREMENTS, ["record_id"]).column("record_id").to_pylist()
+    assert int(patient) not in Lake(lake).read_arrow(LABS, ["subject_id"]).column("subject_id").to_pylist()
 
 
 def readers_of(name: str) -> set[str]:
-    """Nodes of silver and gold that a change of one of the Challenge's tables reaches."""
+    """Nodes of silver and gold that a change of one table reaches."""
     changed, nodes = {name}, set()
     for node in registry().layer("silver", "gold"):
-        if changed & set(node.table_inputs) and node.source in (None, "challenge2012"):
+        if changed & set(node.table_inputs):
             changed.add(node.table.name)
             nodes.add(node.name)
     return nodes
