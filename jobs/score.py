@@ -14,6 +14,7 @@ from jobs.training.matrix import check_filled, gold_tables
 from jobs.training.registry import champion_of
 from lakehouse.code import code_version, digest_of
 from lakehouse.commit import Scope, commit
+from lakehouse.ddl import spark_ddl
 from lakehouse.errors import ConfigError, ContractError, ModelError
 from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
@@ -107,7 +108,7 @@ def _score(context: Context, table: Table, champion: RegisteredModel, inputs: di
         else joined.join(known, on="stay_id", how="left")
     )
     scoring = Scoring.of(champion, names, bool(sequences), inputs[features], started)
-    ddl = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+    ddl = spark_ddl(table.columns)
     label = f"{context.run_id}/{table.name}-scored"
     try:
         staged = lake.stage(joined.mapInArrow(scoring, ddl), label, ddl)

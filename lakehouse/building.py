@@ -17,7 +17,7 @@ from lakehouse.pseudonyms import Identifier
 from lakehouse.reference import dictionary_frame
 from lakehouse.registry import CONF_PREFIX, Node, Registry, parameters
 from lakehouse.rounds import Round, rounds, shared_by
-from lakehouse.table import MAPPED, Rule, Table
+from lakehouse.table import MAPPED, NODE, Rule, Table
 from lakehouse.tasks import Task
 
 
@@ -40,7 +40,7 @@ class Building:
         if increment:
             scope = increment.scope
         elif node.source is not None:
-            scope = Scope(Part(within={"source": node.source}), Part(within={"_node": node.name}))
+            scope = Scope(Part(within={"source": node.source}), Part(within={NODE: node.name}))
         label = f"{self.run_id}/{node.name}-inputs"
         try:
             first, *others = self._rounds(node, increment)

@@ -127,7 +127,7 @@ def _sorter(table: Table, default_from: str, scope: Scope = Scope(), node: str =
     within = table.partition_by if scope.table else ()
     return Sorter(
         given=ruled_schema(table),
-        good=Stored.of(table.columns),
+        good=tuple(table.column_names),
         good_files=Stored.of(column for column in table.columns if column.name not in within),
         refused=Stored.of((*table.columns, *QUARANTINE_COLUMNS)),
         marks=tuple(marks(table)),

@@ -1,6 +1,7 @@
 """Reads the DDL of a contract without a session (types, NOT NULL, comments), and gives it as a Delta schema."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,11 @@ def parse_columns(ddl: str) -> tuple[Column, ...]:
     if len(set(names)) != len(names):
         raise ValueError(f"column names repeat: {sorted({n for n in names if names.count(n) > 1})}")
     return tuple(columns)
+
+
+def spark_ddl(columns: Iterable[Column]) -> str:
+    """Names and types alone, as a schema for Spark."""
+    return ", ".join(f"`{column.name}` {column.type}" for column in columns)
 
 
 def literal(text: str) -> str:

@@ -19,7 +19,7 @@ from lakehouse.part import Part, Value
 from lakehouse.pseudonyms import Identifier
 from lakehouse.records.ledger import Counts, Ledger
 from lakehouse.registry import Node
-from lakehouse.table import Table
+from lakehouse.table import NODE, Table
 
 K = TypeVar("K")
 MOST = 1 / 3
@@ -91,7 +91,7 @@ class Increments:
         if len(patients) > MOST * self._count(now, stays):
             raise UnfitError(f"rows of {len(patients)} patients changed: that is no less work than all.")
         mine = self._theirs(table.by, patients, stays)
-        scope = Scope(Part(table.by, mine, within(node, table)), Part(table.by, mine, {"_node": node.name}))
+        scope = Scope(Part(table.by, mine, within(node, table)), Part(table.by, mine, {NODE: node.name}))
         counts = self.ledger.reconciled(node.name, last["run_id"])
         return Increment(frozenset(patients), last, counts, now, then if known else {}, before, scope)
 

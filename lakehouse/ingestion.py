@@ -22,7 +22,7 @@ from lakehouse.records.forgotten import Forgotten
 from lakehouse.records.ledger import Counts, Ledger, Outcome
 from lakehouse.registry import Registry
 from lakehouse.runner import Listener
-from lakehouse.table import BATCH_ID, FROM, INGESTED_AT, SOURCE_FILE, Table
+from lakehouse.table import BATCH_ID, FROM, INGESTED_AT, RULES, SOURCE_FILE, Table
 
 ACCOUNTED_FILES = 100
 """A table of up to so many files is reconciled file by file; a folder of thousands of records is one input."""
@@ -140,8 +140,8 @@ class Ingestion:
     def _counts_together(self, table: Table, done: Committed) -> Counts:
         """What became of the rows of all files together: those that are stored, and those that never will be."""
         counts: Counts = {(RAW_FILES, "written", ""): self.lake.row_count(table.name)}
-        refused = self.lake.read_arrow(table.quarantine, ["_rules"]) if self.lake.exists(table.quarantine) else None
-        for rules in refused.column("_rules").to_pylist() if refused else ():
+        refused = self.lake.read_arrow(table.quarantine, [RULES]) if self.lake.exists(table.quarantine) else None
+        for rules in refused.column(RULES).to_pylist() if refused else ():
             key = (RAW_FILES, "quarantined", " ".join(rules))
             counts[key] = counts.get(key, 0) + 1
         for source in (self._last_counts(table), done.reconciliation):

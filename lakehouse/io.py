@@ -11,13 +11,13 @@ from deltalake import DeltaTable, Schema, write_deltalake
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pyspark.sql import DataFrame
 
-from lakehouse.ddl import Column, delta_schema
+from lakehouse.ddl import Column, delta_schema, spark_ddl
 from lakehouse.errors import ContractError
 from lakehouse.local import changes, holdings, upkeep, withdrawn
 from lakehouse.local.keeping import Keeping
 from lakehouse.local.swap import append, exchange, swap
 from lakehouse.part import ALL, Part, Value
-from lakehouse.sorting import StagedRows
+from lakehouse.sorting import StagedRows, as_frame
 from lakehouse.state import State
 
 
@@ -60,14 +60,12 @@ class Lake(Keeping):
         try:
             if part is None and columns:
                 assert rows is not None
-                frame = rows.frame() if isinstance(rows, StagedRows) else rows
-                frame.write.format("delta").mode("overwrite").save(str(root))
+                as_frame(rows).write.format("delta").mode("overwrite").save(str(root))
                 return
-            staged = self._staging(label)
-            if isinstance(rows, StagedRows) and rows.folder:
-                staged = rows.folder
-            elif isinstance(rows, DataFrame):
-                self._write_files(rows.drop(*columns), label)
+            ready = rows.folder if isinstance(rows, StagedRows) else None
+            staged = ready or self._staging(label)
+            if rows is not None and ready is None:
+                self._write_files(as_frame(rows).drop(*columns), label)
             staged.mkdir(parents=True, exist_ok=True)
             if part is None or (part.column is None and set(part.within) == set(columns)):
                 swap(table, root, staged, dict(part.within) if part else {})
@@ -107,7 +105,7 @@ class Lake(Keeping):
         self._staging(label).mkdir(parents=True, exist_ok=True)
         holdings.write(rows, holdings.is_in(part, rows.schema), self._staging(label) / "part.parquet")
         columns = self.columns(name, table.version())
-        return self._staged(label, ", ".join(f"`{c.name}` {c.type}" for c in columns))
+        return self._staged(label, spark_ddl(columns))
 
     def changed(self, name: str, column: str, before: int, after: int, within: Mapping[str, str]) -> frozenset[Value]:
         """Values of a column in whose rows two versions differ; ContractError where files of either are gone."""

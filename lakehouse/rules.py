@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
+from lakehouse.ddl import spark_ddl
 from lakehouse.errors import ContractError
 from lakehouse.table import ACCOUNTING, LEFT_OUT, MISREAD, ROWS, Rule, Table
 
@@ -68,8 +69,7 @@ def ruled_schema(table: Table) -> str:
     """DDL of what `apply_rules` gives."""
     accounting = (f"`{name}` {'BIGINT' if name == ROWS else 'STRING'}" for name in ACCOUNTING)
     marked = (f"`{name}` BOOLEAN" for name in marks(table))
-    columns = (f"`{c.name}` {c.type}" for c in table.columns)
-    return ", ".join((*columns, *accounting, f"`{BROKEN}` STRING", *marked))
+    return ", ".join((spark_ddl(table.columns), *accounting, f"`{BROKEN}` STRING", *marked))
 
 
 def _accounting(name: str, given: bool) -> Column:

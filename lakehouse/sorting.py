@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from deltalake import Schema
 from pyspark.sql import DataFrame
 
-from lakehouse.ddl import Column, delta_schema
+from lakehouse.ddl import Column, delta_schema, spark_ddl
 from lakehouse.rules import BROKEN
 from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, ROWS, RULES
 
@@ -39,6 +39,10 @@ class StagedRows:
 
     frame: Callable[[], DataFrame]
     folder: Path | None = None
+
+
+def as_frame(rows: DataFrame | StagedRows) -> DataFrame:
+    return rows.frame() if isinstance(rows, StagedRows) else rows
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,7 @@ class Stored(NamedTuple):
     def of(cls, columns: Iterable[Column]) -> Stored:
         columns = tuple(columns)
         schema = pa.schema(Schema.from_json(json.dumps(delta_schema(columns, nullable=True))).to_arrow())
-        ddl = ", ".join(f"`{column.name}` {column.type}" for column in columns)
-        return cls(ddl, pa.schema([(field.name, field.type) for field in schema]))
+        return cls(spark_ddl(columns), pa.schema([(field.name, field.type) for field in schema]))
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,10 @@ class Sorter:
 
     given: str
     """DDL of what comes in."""
-    good: Stored
+    good: tuple[str, ...]
+    """Columns of good rows."""
     good_files: Stored
-    """Those that the files of good rows have: values of a partition's column are in the names of a table's folders."""
+    """Those that their files have: values of a partition's column are in the names of a table's folders."""
     refused: Stored
     marks: tuple[str, ...]
     default_from: str

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from lakehouse.code import LAYERS
-from lakehouse.ddl import Column
+from lakehouse.ddl import Column, spark_ddl
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
 from lakehouse.local.lock import Door, Holder
@@ -21,7 +21,7 @@ from lakehouse.local.staging import STAGING
 from lakehouse.local.upkeep import newest_of_rows
 from lakehouse.part import ALL, Part, Value
 from lakehouse.rules import BROKEN, is_good
-from lakehouse.sorting import Sorted, Sorter, StagedRows
+from lakehouse.sorting import Sorted, Sorter, StagedRows, as_frame
 from lakehouse.state import State
 from lakehouse.table import FROM, RULES, STAMPS
 
@@ -116,19 +116,17 @@ class UnityLake(Lake):
 
     def sort(self, judged: Iterable[DataFrame], sorter: Sorter, label: str) -> Sorted:
         # Functions in Python may not reach a volume on all computes: the engine stages the rows, and sorts by queries.
-        first, *others = judged
-        staged = self.stage(first, label, sorter.given, others)
+        further = iter(judged)
+        staged = self.stage(next(further), label, sorter.given, further)
         counts, _ = sorter.sort(staged)
-        good = staged.where(is_good()).select(*sorter.good.schema.names)
+        good = staged.where(is_good()).select(*sorter.good)
         made = {RULES: F.split(BROKEN, " "), FROM: F.coalesce(FROM, F.lit(sorter.default_from))}
         made |= {name: F.lit(value) for name, value in sorter.constants}
         refused = staged.where(F.col(BROKEN) != "").withColumns(made).select(*sorter.refused.schema.names)
         return Sorted(counts, StagedRows(lambda: good), StagedRows(lambda: refused))
 
     def replace(self, name: str, rows: DataFrame | StagedRows | None, part: Part | None = None) -> None:
-        frame = rows.frame() if isinstance(rows, StagedRows) else rows
-        if frame is None:
-            frame = self.read(name).limit(0)
+        frame = self.read(name).limit(0) if rows is None else as_frame(rows)
         where = (part or ALL).sql()
         frame.write.format("delta").mode("overwrite").option("replaceWhere", where).saveAsTable(self.qualified(name))
         self.note(name, "write")
@@ -164,9 +162,8 @@ class UnityLake(Lake):
         if not records:
             return
         self.create(name, columns)
-        schema = ", ".join(f"`{c.name}` {c.type}" for c in columns)
         rows = [tuple(record.get(c.name) for c in columns) for record in records]
-        self.append(name, self.spark.createDataFrame(rows, schema))
+        self.append(name, self.spark.createDataFrame(rows, spark_ddl(columns)))
 
     def restore(self, name: str, version: int) -> None:
         try:

@@ -25,9 +25,9 @@ from lakehouse.local import comparing
 from lakehouse.records.snapshots import Snapshots
 from lakehouse.registry import registry
 from lakehouse.state import State
-from lakehouse.table import SOURCE_ROW, STAMPS
+from lakehouse.table import RUN_ID, SOURCE_ROW, STAMPS
 
-NOT_COMPARED = {*STAMPS, "_run_id", SOURCE_ROW}
+NOT_COMPARED = {*STAMPS, RUN_ID, SOURCE_ROW}
 _SHOWN_CHANGES = 5
 
 _KEYED = """

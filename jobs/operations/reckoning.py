@@ -17,7 +17,7 @@ from lakehouse.ingestion import RAW_FILES
 from lakehouse.records.forgotten import FORGET
 from lakehouse.records.ledger import FILES, RECONCILIATION
 from lakehouse.registry import CONF_PREFIX, registry
-from lakehouse.table import BATCH_ID, SOURCE_FILE, Table
+from lakehouse.table import BATCH_ID, NODE, RUN_ID, SOURCE_FILE, Table
 
 Record = dict[str, Any]
 Rows = dict[tuple[str, str], int]
@@ -114,7 +114,7 @@ class Reckoning:
         """As many rows are stored of each node as its last build wrote."""
         by_source = any("[" in node for node in last)
         there = self._counts(contract.name, "source" if by_source else None)
-        refused = self._counts(contract.quarantine, "_node")
+        refused = self._counts(contract.quarantine, NODE)
         for node, record in last.items():
             part = node.partition("[")[2].removesuffix("]")
             for what, stored, wanted in (
@@ -128,7 +128,7 @@ class Reckoning:
     def _of_raw_rows(self, contract: Table) -> Iterator[Finding]:
         """Each stored row is of a known file and read by a known run; of each file as many as were read are there."""
         stored = self._counts(contract.name, SOURCE_FILE, BATCH_ID)
-        refused = self._counts(contract.quarantine, SOURCE_FILE, "_run_id")
+        refused = self._counts(contract.quarantine, SOURCE_FILE, RUN_ID)
         known = self._files[contract.name]
         for (file, run), n in sorted((stored | refused).items()):
             if file not in known:

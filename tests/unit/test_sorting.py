@@ -33,7 +33,7 @@ JUDGED = pa.schema(
 )
 SORTER = Sorter(
     given=ruled_schema(TABLE),
-    good=Stored.of(TABLE.columns),
+    good=tuple(TABLE.column_names),
     good_files=Stored.of(parse_columns("id BIGINT NOT NULL, pulse DOUBLE")),
     refused=Stored.of((*TABLE.columns, *QUARANTINE_COLUMNS)),
     marks=("_warn_slow",),
