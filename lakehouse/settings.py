@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         168, ge=0, description="how far back `ehr restore`, `ehr diff` and `ehr sql --as-of` reach at least"
     )
     cores: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="cores that one run may use")
-    driver_memory: str = Field("4g", description="heap of the JVM engine when it runs in this process")
+    driver_memory: str = Field("3g", description="heap of the JVM engine when it runs in this process")
     pseudonym_key: SecretStr | None = Field(None, description="key of the identifiers' HMAC; never written anywhere")
     shift_dates_weeks: int = Field(
         0,
