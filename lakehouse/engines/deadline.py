@@ -46,8 +46,8 @@ class Deadline:
             if over.wait(self.seconds):
                 return
             waited.append(_place(sys._current_frames().get(watched)))
-            with suppress(Exception):  # an engine that is gone
-                self.interrupt()
+            # Of an engine that hangs, this request may hang as well.
+            threading.Thread(target=self._ask, name=f"interrupt of {name}", daemon=True).start()
             if not over.wait(self.grace_seconds):
                 self.end(error())
 
@@ -60,6 +60,10 @@ class Deadline:
             raise
         finally:
             over.set()
+
+    def _ask(self) -> None:
+        with suppress(Exception):  # an engine that is gone
+            self.interrupt()
 
 
 def _place(frame: FrameType | None) -> str:

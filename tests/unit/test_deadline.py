@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,16 @@ def test_no_deadline_watches_nothing() -> None:
         assert threading.active_count() == before
 
 
-def test_an_engine_that_does_not_come_back_ends_the_process() -> None:
+def refuse() -> None:
+    raise ConnectionError("gone")
+
+
+def never_answer() -> None:
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize("interrupt", [refuse, never_answer])
+def test_an_engine_that_does_not_come_back_ends_the_process(interrupt: Callable[[], None]) -> None:
     told = list[str]()
     ended = threading.Event()
 
@@ -51,10 +61,7 @@ def test_an_engine_that_does_not_come_back_ends_the_process() -> None:
         told.append(str(error))
         ended.set()
 
-    def refuse() -> None:
-        raise ConnectionError("gone")
-
-    with pytest.raises(DeadlineError), Deadline(0.05, refuse, 0.05, end)("silver.stays"):
+    with pytest.raises(DeadlineError), Deadline(0.05, interrupt, 0.05, end)("silver.stays"):
         assert ended.wait(10)
         raise ConnectionError("at last")
     assert len(told) == 1 and told[0].startswith("silver.stays did not end in 0.05 s")
