@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.tasks import Task
 
-ByName = Callable[[str], Column]
-"""A column of a stay's row by the name of its feature."""
+Values = NDArray[np.float64]
+"""Values of a feature, one a stay; NaN where it has none."""
+ByName = Callable[[str], Values]
+"""Features of the same stays by their names."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ files, this admission's diagnosis codes. Missing is null; a model's own pipeline
 that the task turns off are null, so that the contract stays the same.
 """
 
-from pyspark.sql import Column, DataFrame
+from functools import partial
+
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gold.mortality import composites, demographics, history, retrospective, saps, sofa, urine
 from gold.mortality.feature import Feature, features_ddl, known_by_its_end, within_window
+from gold.mortality.feature_columns import feature_columns
 from gold.mortality.hourly import hourly
-from gold.mortality.statistics import measured, statistics, statistics_features
+from gold.mortality.statistics import statistics, statistics_features
 from lakehouse.settings import check_keys
 from lakehouse.table import Table
 from lakehouse.tasks import Task
@@ -27,11 +30,6 @@ GROUPS: dict[str, tuple[Feature, ...]] = {
 """Features by the name under which a task turns them off; `retrospective_codes` is a table of its own."""
 
 FEATURES = tuple(feature for group in GROUPS.values() for feature in group)
-
-DECIMALS = 10
-"""Digits of a feature behind the point. Sums of floating numbers depend on the order of their terms, which no engine
-promises: without rounding the slope of a constant series is 0 in one build and 1e-16 in the next, and trees tell the
-two apart."""
 
 TABLE = Table(
     name="gold.mortality_features",
@@ -74,22 +72,12 @@ def build(
         history.history(mortality_cohort, admissions, diagnoses, comorbidities, mortality_code_frequencies),
         composites.composites(hourly(inside, task.window_hours), task.window_hours),
         statistics(inside, task.window_hours),
-    )  # the widest last, and one projection after it: engines plan a join in time that grows with its width
+    )
     joined = mortality_cohort.select("stay_id", "source")
     for place, part in enumerate(parts):
-        # By keys of two names: to merge two columns into one, the embedded engine names all thousand others anew.
+        # By keys of two names: to merge two columns into one, the embedded engine names all others anew.
         own = f"_stay_{place}"
         joined = joined.join(part.withColumnRenamed("stay_id", own), F.col("stay_id") == F.col(own), how="left")
-    made = {**urine.urine(task.window_hours, measured), **sofa.sofa(measured), **saps.saps(measured)}
-    return joined.select(
-        "stay_id", "source", *(_column(group, f, made, task) for group in GROUPS for f in GROUPS[group])
-    )
-
-
-def _column(group: str, feature: Feature, made: dict[str, Column], task: Task) -> Column:
-    if not task.feature_groups.get(group, True):
-        return F.lit(None).cast("double").alias(feature.name)
-    column = made.get(feature.name, measured(feature.name))
-    if feature.zero:
-        return F.coalesce(column, F.lit(0.0)).cast("double").alias(feature.name)
-    return F.round(column.cast("double"), DECIMALS).alias(feature.name)
+    made = (partial(urine.urine, task.window_hours), sofa.sofa, saps.saps)
+    off = {f.name for group, features in GROUPS.items() if not task.feature_groups.get(group, True) for f in features}
+    return feature_columns(joined, FEATURES, made, off)

@@ -1,16 +1,15 @@
 """Simplified Acute Physiology Score (SAPS-I) of the stay's first 24 h.
 
 Le Gall et al., Critical Care Medicine 1984;12:975-977: age and 13 physiological variables, each by its value
-farthest from normal, 0 to 4 points. A variable without a measurement has null points and counts as normal in the
+farthest from normal, 0 to 4 points. A variable without a measurement has no points and counts as normal in the
 total. Published in mmol/L, BUN and glucose are converted from mg/dL; ventilation stands in for the respiratory rate
 with 3 points.
 """
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+import numpy as np
 
-from gold.mortality.feature import ByName, Feature
-from gold.mortality.scales import REST, Bands, points, total
+from gold.mortality.feature import ByName, Feature, Values
+from gold.mortality.scales import REST, Bands, highest, points, total
 
 BUN_MG_DL = 2.8
 """mg/dL of urea nitrogen in one mmol/L of urea."""
@@ -47,24 +46,24 @@ FEATURES = (
 )
 
 
-def saps(of: ByName) -> dict[str, Column]:
+def saps(of: ByName) -> dict[str, Values]:
     """`FEATURES` by name, over the statistics and composites of a stay and its `age` in years."""
     components = _components(of)
     return {**{f"saps_i_{v}": components[v] for v in VARIABLES}, "saps_i": total(list(components.values()))}
 
 
-def _components(of: ByName) -> dict[str, Column]:
+def _components(of: ByName) -> dict[str, Values]:
     worst = {
-        name: F.greatest(
+        name: highest(
             *(points(of(f"{concept}_{end}_first_24h") / unit, bands) for concept in concepts for end in ("min", "max"))
         )
         for name, (concepts, unit, bands) in EXTREMES.items()
     }
     ventilated = of("ventilated_share_first_24h") > 0
     return {
-        "age": points(F.floor(of("age")), AGE),
+        "age": points(np.floor(of("age")), AGE),
         **worst,
-        "respiratory_rate": F.when(ventilated, float(VENTILATED_POINTS)).otherwise(worst["respiratory_rate"]),
+        "respiratory_rate": np.where(ventilated, VENTILATED_POINTS, worst["respiratory_rate"]),
         "urine": points(of("urine_sum_first_24h") / 1000, URINE),
         "gcs": points(of("gcs_min_first_24h"), GCS),
     }

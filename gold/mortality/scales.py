@@ -1,9 +1,11 @@
 """Point scales of severity scores: a value's points by the band that it falls in."""
 
 import math
+from collections.abc import Sequence
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+import numpy as np
+
+from gold.mortality.feature import Values
 
 Bands = tuple[tuple[float, int], ...]
 """(lowest value of the band, points), highest band first; the last begins at -infinity."""
@@ -11,15 +13,19 @@ Bands = tuple[tuple[float, int], ...]
 REST = -math.inf
 
 
-def points(value: Column, bands: Bands) -> Column:
-    """Points of `value` as DOUBLE; null where the value is."""
-    chain = F.when(value.isNull(), F.lit(None))
-    for lowest, score in bands:
-        chain = chain.when(value >= lowest if lowest > REST else F.lit(True), F.lit(score))
-    return chain.cast("double")
+def points(values: Values, bands: Bands) -> Values:
+    """Points of each value; NaN where there is none."""
+    lowest, scores = zip(*reversed(bands), strict=True)
+    found = np.asarray(scores, float)[np.searchsorted(lowest, values, side="right") - 1]
+    return np.where(np.isnan(values), np.nan, found)
 
 
-def total(components: list[Column]) -> Column:
-    """Sum of components, an unmeasured one taken as normal (0 points); null where none was measured."""
-    measured = F.coalesce(*components).isNotNull()
-    return F.when(measured, sum((F.coalesce(c, F.lit(0.0)) for c in components), F.lit(0.0)))
+def total(components: Sequence[Values]) -> Values:
+    """Sum of components, an unmeasured one taken as normal (0 points); NaN where none was measured."""
+    given = np.stack(components)
+    return np.where(np.isnan(given).all(axis=0), np.nan, np.nansum(given, axis=0))
+
+
+def highest(*values: Values) -> Values:
+    """Of each stay, among those that it has."""
+    return np.fmax.reduce(values)

@@ -1,15 +1,14 @@
 """Sequential Organ Failure Assessment of the first and the last 24 h of the window.
 
 Vincent et al., Intensive Care Medicine 1996;22:707-710. Worst value of each period; an organ without a measurement
-has null points and counts as normal in the total. The event tables hold no vasopressor doses, so the cardiovascular
+has no points and counts as normal in the total. The event tables hold no vasopressor doses, so the cardiovascular
 component is 1 point for a mean arterial pressure below 70 mmHg and never more: totals are a lower bound.
 """
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+import numpy as np
 
-from gold.mortality.feature import ByName, Feature
-from gold.mortality.scales import REST, Bands, points, total
+from gold.mortality.feature import ByName, Feature, Values
+from gold.mortality.scales import REST, Bands, highest, points, total
 
 PERIODS = {"_first_24h": "the first 24 h", "_last_24h": "the last 24 h"}
 
@@ -45,10 +44,10 @@ FEATURES = (
 )
 
 
-def sofa(of: ByName) -> dict[str, Column]:
+def sofa(of: ByName) -> dict[str, Values]:
     """`FEATURES` by name, over the statistics and composites of a stay."""
-    columns: dict[str, Column] = {}
-    totals: dict[str, Column] = {}
+    columns: dict[str, Values] = {}
+    totals: dict[str, Values] = {}
     for period in PERIODS:
         components = _components(period, of)
         columns |= {f"sofa_{name}{period}": components[name] for name in COMPONENTS}
@@ -56,10 +55,10 @@ def sofa(of: ByName) -> dict[str, Column]:
     return {**columns, **totals, "sofa_change": totals["sofa_last_24h"] - totals["sofa_first_24h"]}
 
 
-def _components(period: str, of: ByName) -> dict[str, Column]:
-    map_min = F.least(of(f"map_min{period}"), of(f"ni_map_min{period}"))
+def _components(period: str, of: ByName) -> dict[str, Values]:
+    map_min = np.fmin(of(f"map_min{period}"), of(f"ni_map_min{period}"))
     return {
-        "respiration": F.greatest(
+        "respiration": highest(
             points(of(f"_pf_ratio_min{period}"), RESPIRATION),
             points(of(f"_pf_ratio_ventilated_min{period}"), RESPIRATION_VENTILATED),
         ),
@@ -67,7 +66,7 @@ def _components(period: str, of: ByName) -> dict[str, Column]:
         "liver": points(of(f"bilirubin_max{period}"), LIVER),
         "cardiovascular": points(map_min, CARDIOVASCULAR),
         "nervous": points(of(f"gcs_min{period}"), NERVOUS),
-        "renal": F.greatest(
+        "renal": highest(
             points(of(f"creatinine_max{period}"), RENAL_CREATININE),
             points(of(f"urine_sum{period}"), RENAL_URINE),
         ),

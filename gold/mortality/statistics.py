@@ -1,7 +1,7 @@
 """Statistics of each concept's series: over the whole window, its first 24 h and its last 24, 12 and 6 h.
 
-Made in two steps: one aggregation to a long table (a row a stay and concept), which is small, then those rows side by
-side. A thousand conditional aggregates over the events themselves would read every event a thousand times.
+Made in two steps: one aggregation to a long table (a row a stay and concept), which is small, then those rows in a
+list. A thousand conditional aggregates over the events themselves would read every event a thousand times.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gold.mortality.feature import Feature
-from gold.mortality.side_by_side import side_by_side, struct_of
 from lakehouse.reference import read_dictionary
 
 
@@ -217,25 +216,26 @@ def slope(value: Column, at: Column) -> Column:
     return (covariation(coarse) + covariation(value - coarse)) / F.when(spread != 0, spread.cast("double"))
 
 
-_PLACES = {
-    f"{concept}_{statistic.name}{span}": f"{struct_of(concept)}.{statistic.name}{span}"
+SERIES = "_series"
+"""The list of a stay's statistics: a struct a concept."""
+PLACES = {
+    f"{concept}_{statistic.name}{span}": (concept, statistic.name + span)
     for concept, _, _, plan in series()
     for statistic, span in _kept(plan)
 }
+"""Where in that list a feature is: of which concept, in which field. `feature_columns` finds it there."""
 
 
 def statistics(events: DataFrame, window_hours: int) -> DataFrame:
-    """One row a stay that has events: counts over all concepts, and for each concept a struct of its statistics, null
-    where it was not measured. `measured` finds a feature in it."""
-    totals = {
-        **{f"events_count{span}": F.sum(f"count{span}") for span in SPANS},
-        "concepts_count": F.count("*").cast("double"),
-        "events_hours_since_last": F.min("hours_since_last"),
-    }
-    fields = {concept: [s.name + span for s, span in _kept(plan)] for concept, _, _, plan in series()}
-    return side_by_side(long_statistics(events, window_hours), totals, fields)
-
-
-def measured(feature: str) -> Column:
-    """The column of a feature beside the `statistics`: a field of its concept's struct, else one of its own name."""
-    return F.col(_PLACES.get(feature, feature))
+    """One row a stay that has events: counts over all concepts, and the statistics of each concept in the list."""
+    fields = sorted({field for _, field in PLACES.values()})
+    return (
+        long_statistics(events, window_hours)
+        .groupBy("stay_id")
+        .agg(
+            *(F.sum(f"count{span}").alias(f"events_count{span}") for span in SPANS),
+            F.count("*").cast("double").alias("concepts_count"),
+            F.min("hours_since_last").alias("events_hours_since_last"),
+            F.collect_list(F.struct("concept", *fields)).alias(SERIES),
+        )
+    )

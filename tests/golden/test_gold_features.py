@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from gold_frames import ADMISSIONS, DIAGNOSES, START, admissions, events, stays, task
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from gold.mortality import code_frequencies, cohort, features
 from gold.mortality.composites import composites
 from gold.mortality.demographics import demographics
+from gold.mortality.feature import Feature
+from gold.mortality.feature_columns import feature_columns
 from gold.mortality.hourly import hourly
-from gold.mortality.statistics import measured, statistics
+from gold.mortality.statistics import statistics
 from lakehouse.errors import ConfigError
 from lakehouse.reference import dictionary_frame
 from lakehouse.tasks import Task
@@ -102,8 +105,10 @@ def test_statistics_golden(spark: SparkSession) -> None:
     assert_frame(flat(statistics(given, 48), columns), [columns], key=("stay_id",))
 
 
-def flat(frame: DataFrame, features: Iterable[str]) -> DataFrame:
-    return frame.select(*(measured(feature).alias(feature) for feature in features))
+def flat(frame: DataFrame, names: Iterable[str]) -> DataFrame:
+    """Statistics by name, with what a feature table does to them all: digits far behind the point are rounded away."""
+    wanted = [Feature(name, "", zero=False) for name in names if name != "stay_id"]
+    return feature_columns(frame.withColumn("source", F.lit("made_up")), wanted).drop("source")
 
 
 def test_slope_of_the_whole_window(spark: SparkSession) -> None:

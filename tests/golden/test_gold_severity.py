@@ -1,12 +1,14 @@
 """SOFA and SAPS-I: the scales at their edges, and worked examples."""
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import pytest
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from gold.mortality import saps, sofa
+from gold.mortality.feature import Values
 from gold.mortality.scales import Bands, points
-from tests.conftest import assert_frame
+from tests.conftest import assert_rows
 
 SOFA_INPUTS = (
     "_pf_ratio_min", "_pf_ratio_ventilated_min", "platelets_min", "bilirubin_max", "map_min", "ni_map_min", "gcs_min",
@@ -53,25 +55,33 @@ SAPS_INPUTS = (
         (saps.EXTREMES["bicarbonate"][2], {4: 4, 5: 3, 10: 1, 20: 0, 29: 0, 30: 1, 40: 3}),
     ],
 )
-def test_points_at_the_edges_of_the_published_bands(
-    spark: SparkSession, bands: Bands, expected: dict[float, int]
-) -> None:
-    frame = spark.createDataFrame([(float(v),) for v in (*expected,)] + [(None,)], "value DOUBLE")
-    given = {
-        row.value: row.points for row in frame.select("value", points(F.col("value"), bands).alias("points")).collect()
-    }
-    assert given == {None: None, **expected}
+def test_points_at_the_edges_of_the_published_bands(bands: Bands, expected: dict[float, int]) -> None:
+    given = points(np.array([*expected, np.nan]), bands)
+    assert given[:-1].tolist() == list(expected.values())
+    assert np.isnan(given[-1])
 
 
-@pytest.mark.engine
-def test_sofa_worked_example(spark: SparkSession) -> None:
+def column(values: Sequence[float | None]) -> Values:
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def rows_of(stays: Sequence[str], columns: Mapping[str, Values]) -> list[dict[str, object]]:
+    """A record a stay, with None for what is not a number."""
+    cells = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [
+        {"stay_id": stay, **{name: None if np.isnan(cell) else cell for name, cell in zip(columns, row, strict=True)}}
+        for stay, row in zip(stays, cells, strict=True)
+    ]
+
+
+def test_sofa_worked_example() -> None:
     """s1: a patient in septic shock who gets better; s2: nothing measured but the GCS of the first day."""
     first = (250.0, 180.0, 90.0, 2.5, None, 60.0, 9.0, 3.6, 150.0)
     last = (350.0, None, 160.0, 1.0, 80.0, 75.0, 15.0, 1.5, 1800.0)
     alone = (None, None, None, None, None, None, 14.0, None, None)
-    schema = ", ".join(["stay_id STRING", *(f"{name}{p} DOUBLE" for p in sofa.PERIODS for name in SOFA_INPUTS)])
-    frame = spark.createDataFrame([("s1", *first, *last), ("s2", *alone, *(None,) * 9)], schema)
-    columns = sofa.sofa(F.col)
+    names = [f"{name}{period}" for period in sofa.PERIODS for name in SOFA_INPUTS]
+    stays = zip((*first, *last), (*alone, *(None,) * 9), strict=True)
+    columns = sofa.sofa(dict(zip(names, map(column, stays), strict=True)).__getitem__)
     assert list(columns) == [f.name for f in sofa.FEATURES]
 
     def row(stay: str, of_first: tuple[float | None, ...], of_last: tuple[float | None, ...]) -> dict[str, object]:
@@ -81,9 +91,8 @@ def test_sofa_worked_example(spark: SparkSession) -> None:
             by_name |= dict(zip(names, values, strict=True))
         return {"stay_id": stay, **by_name}
 
-    got = frame.select("stay_id", *(c.alias(n) for n, c in columns.items()))
-    assert_frame(
-        got,
+    assert_rows(
+        rows_of(("s1", "s2"), columns),
         [
             {**row("s1", (3, 2, 2, 1, 3, 4, 15), (1, 0, 0, 0, 0, 1, 2)), "sofa_change": -13},
             {**row("s2", (None, None, None, None, 1, None, 1), (None,) * 7), "sofa_change": None},
@@ -92,8 +101,7 @@ def test_sofa_worked_example(spark: SparkSession) -> None:
     )
 
 
-@pytest.mark.engine
-def test_saps_worked_example(spark: SparkSession) -> None:
+def test_saps_worked_example() -> None:
     """s1: every variable off its normal band; s2: 40 years old and nothing measured; s3: nothing known."""
     given: dict[str, float | None] = {
         "age": 72.9, "hr_min": 60, "hr_max": 145, "sys_abp_min": 85, "sys_abp_max": 160, "ni_sys_abp_min": 50,
@@ -102,16 +110,11 @@ def test_saps_worked_example(spark: SparkSession) -> None:
         "glucose_min": 45, "glucose_max": 300, "k_min": 3.2, "k_max": 6.1, "na_min": 128, "na_max": 140,
         "hco3_min": 9, "hco3_max": 24, "ventilated_share": 0.5, "urine_sum": 450, "gcs_min": 6,
     }  # fmt: skip
-    rows = [
-        ("s1", *(given[name.removesuffix("_first_24h")] for name in SAPS_INPUTS)),
-        ("s2", *(40.0 if name == "age" else None for name in SAPS_INPUTS)),
-        ("s3", *(None for _ in SAPS_INPUTS)),
-    ]
-    frame = spark.createDataFrame(
-        [(r[0], *(None if v is None else float(v) for v in r[1:])) for r in rows],
-        ", ".join(["stay_id STRING", *(f"{name} DOUBLE" for name in SAPS_INPUTS)]),
-    )
-    columns = saps.saps(F.col)
+    stays = {
+        name: column((given[name.removesuffix("_first_24h")], 40.0 if name == "age" else None, None))
+        for name in SAPS_INPUTS
+    }
+    columns = saps.saps(stays.__getitem__)
     assert list(columns) == [f.name for f in saps.FEATURES]
     expected = {
         "age": 3, "heart_rate": 3, "systolic_pressure": 4, "temperature": 3, "respiratory_rate": 3, "urea": 2,
@@ -123,8 +126,8 @@ def test_saps_worked_example(spark: SparkSession) -> None:
     def row(stay: str, of: dict[str, float | None], total: float | None) -> dict[str, object]:
         return {"stay_id": stay, **{f"saps_i_{v}": of[v] for v in saps.VARIABLES}, "saps_i": total}
 
-    assert_frame(
-        frame.select("stay_id", *(c.alias(n) for n, c in columns.items())),
+    assert_rows(
+        rows_of(("s1", "s2", "s3"), columns),
         [row("s1", dict(expected), 39), row("s2", {**nothing, "age": 0}, 0), row("s3", nothing, None)],
         key=("stay_id",),
     )
