@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from jobs.context import Context
+from jobs.privacy.patients import patients_of
 from lakehouse.dates import PATIENT, STAY
 from lakehouse.ddl import literal
 from lakehouse.errors import ConfigError
@@ -79,8 +80,10 @@ def of_raw(context: Context, table: Table, person: Person, known: set[str], star
     unread = f"{table.raw.patient} IS NULL AND {mentions(RAW_TEXT, [person.value])}"
     refused = f"({is_theirs}) OR ({unread})"
     counts: dict[tuple[str, str, str], int] = {}
+    # Most tables know nothing of the patient, and to learn that by a query takes JVM Spark a second each.
+    holds = {table.name: person.value in patients_of(context, [table]), table.quarantine: lake.exists(table.quarantine)}
     for name, outcome, where in ((table.name, "written", is_theirs), (table.quarantine, "quarantined", refused)):
-        if lake.exists(name):
+        if holds[name]:
             for file, theirs, others in _by_file(context, name, where):
                 of = person.nameless if person.has_file(file) else file
                 account = of if file in known or of in known else RAW_FILES
