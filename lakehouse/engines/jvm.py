@@ -39,6 +39,8 @@ SESSION = {
     # VACUUM lists files in so many tasks, be there one file: in the 10,000 of the default, in half a minute.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "32",
     "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "4",
+    # By rows alone, a batch of thousand-column rows is 100 MB, of which the JVM and its Python hold several copies.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "16m",
 }
 _CONF = {
     "spark.app.name": "ehr-lakehouse",

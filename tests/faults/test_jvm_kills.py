@@ -52,7 +52,7 @@ def test_a_killed_jvm_or_worker_leaves_a_lake_that_goes_on(
     assert ended.code == 7, ended.said
     assert "a Python process of the engine was ended from outside" in sentence(ended)
     assert all(word not in ended.said for word in ("WARN", "Ivy", "log4j")), "the JVM's own chatter"
-    for verb, moment in (("ingest", Moment(12, 0)), ("refine", Moment(40, 0.1))):
+    for verb, moment in (("ingest", Moment(12, 0)), ("refine", Moment(10, 0.1))):
         killed = life.killed(first, moment, verb, **JVM)
         assert isinstance(killed, Killed), killed
         assert life.broken(whole) == [], killed

@@ -10,6 +10,7 @@ from warm import served
 
 from bronze.synthetic import generate
 from jobs.context import Context
+from jobs.featurize import featurize
 from jobs.ingest import ingest
 from jobs.refine import refine
 from lakehouse.settings import load_settings
@@ -33,6 +34,14 @@ def refined_lake(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) 
     lake = tmp_path_factory.mktemp("refined") / "lake"
     ingest(quiet_context(generated_raw, lake))
     refine(quiet_context(generated_raw, lake))
+    return lake
+
+
+@pytest.fixture(scope="session")
+def featurized_lake(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That lake with its gold; never written to either."""
+    lake = Path(shutil.copytree(refined_lake, tmp_path_factory.mktemp("featurized") / "lake"))
+    featurize(quiet_context(lake, lake))
     return lake
 
 

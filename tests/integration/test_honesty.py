@@ -73,11 +73,10 @@ def small_models() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def known(generated_raw: Path, refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+def known(generated_raw: Path, featurized_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The world as it was generated, with trained models."""
     world = World(generated_raw, tmp_path_factory.mktemp("known") / "lake")
-    shutil.copytree(refined_lake, world.root)
-    featurize(world.context())
+    shutil.copytree(featurized_lake, world.root)
     train(world.context(), "mortality")
     return world
 

@@ -16,7 +16,6 @@ from jobs.context import Context
 from jobs.evaluate import registered
 from jobs.evaluation.figures import shown
 from jobs.evaluation.judging import measure
-from jobs.featurize import featurize
 from jobs.reconcile import accounts
 from jobs.report import over_time
 from jobs.report.card import card
@@ -77,7 +76,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def lake(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def lake(featurized_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A lake with the quickest of the question's models."""
     root = tmp_path_factory.mktemp("reported")
     question = yaml.safe_load((CONF / "tasks" / "mortality.yml").read_text())
@@ -86,8 +85,7 @@ def lake(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (root / "tasks" / "mortality.yml").write_text(yaml.safe_dump(question))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks, "CONF", root)
-        copy = shutil.copytree(refined_lake, root / "lake")
-        featurize(context_of(copy))
+        copy = shutil.copytree(featurized_lake, root / "lake")
         train(context_of(copy), "mortality")
         yield copy
 

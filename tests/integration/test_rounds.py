@@ -21,13 +21,6 @@ IN_ROUNDS = {"silver.events", "gold.mortality_features", "gold.mortality_sequenc
 
 
 @pytest.fixture(scope="module")
-def at_once(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    lake = Path(shutil.copytree(refined_lake, tmp_path_factory.mktemp("at_once") / "lake"))
-    featurize(quiet_context(lake, lake))
-    return Lake(lake)
-
-
-@pytest.fixture(scope="module")
 def in_rounds(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Path(shutil.copytree(refined_lake, tmp_path_factory.mktemp("in_rounds") / "lake"))
     shutil.rmtree(lake / "silver")
@@ -38,7 +31,8 @@ def in_rounds(refined_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> L
     return Lake(lake)
 
 
-def test_rows_and_accounts_are_those_of_a_build_at_once(at_once: Lake, in_rounds: Lake) -> None:
+def test_rows_and_accounts_are_those_of_a_build_at_once(featurized_lake: Path, in_rounds: Lake) -> None:
+    at_once = Lake(featurized_lake)
     there = registry()
     nodes = there.layer("silver", "gold")
     shared_out = {node.table.name for node in nodes if len(rounds(node, there.tables, in_rounds.row_count, FEW)) > 1}
