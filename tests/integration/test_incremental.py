@@ -175,7 +175,7 @@ def same_tables(one: Site, other: Site) -> bool:
     names = [name for name in lakes[1].names() if not name.startswith("ops.")]
     assert [name for name in lakes[0].names() if not name.startswith("ops.") and name not in names] == []
     for name in names:
-        assert differences(name, *(sorted_rows(lake, name) for lake in lakes)) == [], name
+        assert differences(*(sorted_rows(lake, name) for lake in lakes)) == [], name
     assert accounts(one.context()) == accounts(other.context())
     return True
 
