@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
-from gold.mortality.feature import ByName, Feature, Values
+from gold.mortality.feature import ByName, Feature, Values, features_ddl
 from gold.mortality.statistics import PLACES, SERIES
+from lakehouse.ddl import parse_columns, spark_ddl
 
 KEYS = ("stay_id", "source")
 DECIMALS = 10
@@ -38,19 +39,19 @@ def feature_columns(
     """
     needed = dict.fromkeys(feature.name for feature in features if feature.name not in off)
 
-    def name(of: str) -> Values:
-        needed[of] = None
+    def noted(name: str) -> Values:
+        needed[name] = None
         return np.empty(0)
 
-    given = needed.keys() - {feature for make in made for feature in make(name)} - PLACES.keys()
+    own = needed.keys() - {name for make in made for name in make(noted)} - PLACES.keys()
     columns = FeatureColumns(
         tuple(feature.name for feature in features),
         frozenset(feature.name for feature in features if feature.zero),
         frozenset(off),
         tuple(made),
     )
-    ddl = ", ".join((*(f"{key} STRING" for key in KEYS), *(f"`{feature.name}` DOUBLE" for feature in features)))
-    return stays.select(*KEYS, *(column for column in needed if column in given), SERIES).mapInArrow(columns, ddl)
+    ddl = spark_ddl(parse_columns(features_ddl(features)))
+    return stays.select(*KEYS, *(name for name in needed if name in own), SERIES).mapInArrow(columns, ddl)
 
 
 @dataclass(frozen=True)

@@ -277,9 +277,10 @@ def test_dropouts_take_channels_and_features_at_all_steps() -> None:
     assert torch.equal(TiedDropout(0.5).eval()(kept), kept)
 
 
-def test_a_compiler_can_trace_the_state_space(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("grid", LAYOUTS)
+def test_a_compiler_can_trace_the_state_space(grid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "in_blocks", in_one)  # what runs on a GPU, which alone is compiled for
-    tensors, _ = encoded("hourly", n=6)
+    tensors, _ = encoded(grid, n=6)
     network = network_of("ssm", tensors, blocks=1)
     batch = tensors.batch(torch.arange(6))
     compiled = torch.compile(network, dynamic=True, backend="aot_eager")
