@@ -135,7 +135,7 @@ class RecordsReader(DataSourceReader):
 
 
 class ChallengeRecords(DataSource):
-    """`spark.read.format("challenge2012_records")` with the options of `lakehouse.feeds.rawfiles.read_options`."""
+    """Records of one set, with the options that `lakehouse.feeds.rawfiles.read_options` gives."""
 
     @classmethod
     def name(cls) -> str:
@@ -149,4 +149,4 @@ class ChallengeRecords(DataSource):
 
 
 READERS = (ChallengeRecords,)
-"""Data sources that ingestion registers before it reads."""
+"""Data sources that tables may name."""

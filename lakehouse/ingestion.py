@@ -16,6 +16,7 @@ from lakehouse.feeds.csv_source import raw_data_error
 from lakehouse.feeds.delivery import Delivery
 from lakehouse.feeds.drift import drift
 from lakehouse.feeds.rawfiles import Inventory, RawFile, read_options
+from lakehouse.feeds.reading import read_source
 from lakehouse.io import Lake
 from lakehouse.part import Part
 from lakehouse.records.forgotten import Forgotten
@@ -53,8 +54,6 @@ class Ingestion:
         found = inventory.recognise(self.registry.raw_tables())
         deliveries = [self._delivery(table, found.get(table.name, []), inventory) for table in tables]
         options = {d.table.name: read_options(d.table, d.to_read, self.cores) for d in deliveries if d.to_read}
-        for reader in self.registry.readers if options else ():
-            self.lake.spark.dataSource.register(reader)
         return [self._ingest(d, options.get(d.table.name)) for d in deliveries if d.files or d.gone]
 
     def _delivery(self, table: Table, files: list[RawFile], inventory: Inventory) -> Delivery:
@@ -165,7 +164,7 @@ class Ingestion:
 
     def _read(self, delivery: Delivery, options: dict[str, str], now: datetime) -> DataFrame:
         assert delivery.table.raw is not None
-        frame = self.lake.spark.read.format(delivery.table.raw.reader).options(**options).load()
+        frame = read_source(self.lake.spark, self.registry.readers[delivery.table.raw.reader], options)
         # A reader gives times as published, without a zone; the session's zone makes them UTC.
         times = {
             c.name: F.col(c.name).cast("timestamp")

@@ -4,7 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
@@ -56,11 +56,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Registry:
-    """`tables` by name; `nodes` in an order in which every input comes before its reader; `readers` of raw files."""
+    """`tables` by name; `nodes` in an order in which every input comes before its reader; `readers` of raw files by
+    name."""
 
     tables: dict[str, Table]
     nodes: tuple[Node, ...]
-    readers: tuple[type[DataSource], ...] = (EhrCsv,)
+    readers: dict[str, type[DataSource]] = field(default_factory=lambda: {EhrCsv.name(): EhrCsv})
 
     def layer(self, *layers: str) -> tuple[Node, ...]:
         """The layers' nodes that are made from raw files alone."""
@@ -95,13 +96,13 @@ def _walk(package_name: str) -> list[ModuleType]:
 
 
 def build_registry(modules: Iterable[ModuleType]) -> Registry:
-    """Tables and nodes of `modules`; ConfigError for a name used twice, a missing input or a circle."""
+    """Tables and nodes of `modules`; ConfigError for a name used twice, a missing input or reader, a circle."""
     tables: dict[str, Table] = {}
     builders: dict[str, ModuleType] = {}
     mappings: list[tuple[Mapping, ModuleType]] = []
-    readers: list[type[DataSource]] = [EhrCsv]
+    readers: dict[str, type[DataSource]] = {EhrCsv.name(): EhrCsv}
     for module in modules:
-        readers += getattr(module, "READERS", ())
+        readers |= {reader.name(): reader for reader in getattr(module, "READERS", ())}
         declared = (*getattr(module, "TABLES", ()), *([module.TABLE] if hasattr(module, "TABLE") else []))
         for table in declared:
             if table.name in tables:
@@ -113,6 +114,9 @@ def build_registry(modules: Iterable[ModuleType]) -> Registry:
                 raise ConfigError(f"{table.name} is built whole by its function: its mode cannot be append.")
         mappings += [(mapping, module) for mapping in getattr(module, "MAPPINGS", ())]
 
+    for table in tables.values():
+        if table.raw and table.raw.reader not in readers:
+            raise ConfigError(f"{table.name} is read by {table.raw.reader}, which no module declares.")
     nodes: list[Node] = []
     for name, module in builders.items():
         table = tables[name]
@@ -129,7 +133,7 @@ def build_registry(modules: Iterable[ModuleType]) -> Registry:
             raise ConfigError(f"{module.__name__} maps onto {mapping.table}, which no module declares.")
         if MAPPED not in tables[mapping.table].inputs:
             raise ConfigError(f"{module.__name__} maps onto {mapping.table}, whose inputs lack {MAPPED}.")
-    return Registry(tables, _ordered(nodes, tables), tuple(readers))
+    return Registry(tables, _ordered(nodes, tables), readers)
 
 
 def _ordered(nodes: list[Node], tables: dict[str, Table]) -> tuple[Node, ...]:

@@ -1,9 +1,11 @@
 """A table that does not get on is given up, with a word on what it waited for.
 
 A watching thread asks the engine to give up what it is doing, so that the run ends like one that failed. Where it does
-not come back from that either, the process ends as if it had been killed, which a lake survives.
+not come back from that either, the process ends as if it had been killed, which a lake survives. Where a library keeps
+the interpreter's lock for good, no thread of Python can watch, and what ends the process is one that needs no lock.
 """
 
+import faulthandler
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -52,6 +54,7 @@ class Deadline:
                 self.end(error())
 
         threading.Thread(target=watch, name=f"deadline of {name}", daemon=True).start()
+        faulthandler.dump_traceback_later(self.seconds + 2 * self.grace_seconds, exit=True)
         try:
             yield
         except Exception as cause:
@@ -59,6 +62,7 @@ class Deadline:
                 raise error() from cause
             raise
         finally:
+            faulthandler.cancel_dump_traceback_later()
             over.set()
 
     def _ask(self) -> None:

@@ -183,10 +183,7 @@ def sparse(n: int, values: Mapping[int, str]) -> pa.Array:
 
 
 def balanced(files: Sequence[Mapping[str, Any]], partitions: int) -> list[list[Mapping[str, Any]]]:
-    """Files in at most `partitions` groups of like size, largest first; never an empty list.
-
-    The embedded engine hangs when a source has more partitions than it has cores.
-    """
+    """Files in at most `partitions` groups of like size, largest first; never an empty list."""
     loads: list[tuple[int, int]] = [(0, i) for i in range(max(1, min(partitions, len(files))))]
     groups: list[list[Mapping[str, Any]]] = [[] for _ in loads]
     sizes = [(Path(file["path"]).stat().st_size, i) for i, file in enumerate(files)]
@@ -216,7 +213,7 @@ class CsvReader(DataSourceReader):
 
 
 class EhrCsv(DataSource):
-    """`spark.read.format("ehr_csv")` with the options that `lakehouse.feeds.rawfiles.read_options` gives.
+    """Published CSV files, with the options that `lakehouse.feeds.rawfiles.read_options` gives.
 
     `files`: JSON list of {"path", "name"}; `columns`: JSON list of [name, type]; `path_columns`: JSON object of column
     to regular expression; `min_rows`: fewest rows of a file; `partitions`: the most partitions to make.

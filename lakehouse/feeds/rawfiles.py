@@ -173,7 +173,7 @@ def raw_columns(table: Table) -> list[tuple[str, str]]:
 def read_options(table: Table, files: Sequence[RawFile], partitions: int) -> dict[str, str]:
     """Options for the table's reader; RawDataError where a file's header lacks a column, before anything is read.
 
-    `partitions` is the most partitions to make, at most the number of cores.
+    `partitions` is the most partitions to make.
     """
     raw, columns = table.raw, raw_columns(table)
     if raw is None:

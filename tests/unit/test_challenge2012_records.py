@@ -16,6 +16,7 @@ from bronze.challenge2012_files import HEADER
 from bronze.challenge2012_records import ChallengeRecords, read_records
 from lakehouse.errors import RawDataError
 from lakehouse.feeds.rawfiles import find, read_options
+from lakehouse.feeds.reading import read_source
 
 REGEX = dict(MEASUREMENTS.raw.path_columns)["record_set"] if MEASUREMENTS.raw else ""
 
@@ -182,9 +183,8 @@ def test_records_written_read_back_equal(
 def test_a_session_reads_it(spark: Any, tmp_path: Path) -> None:
     for letter in "abc":
         tarball(tmp_path / f"set-{letter}.tar.gz", {"1.txt": record("00:00,RecordID,1", "00:01,HR,x")})
-    spark.dataSource.register(ChallengeRecords)
     options = read_options(MEASUREMENTS, find(tmp_path, MEASUREMENTS), 2)
-    frame = spark.read.format("challenge2012_records").options(**options).load()
+    frame = read_source(spark, ChallengeRecords, options)
     read = frame.select("record_set", "_source_row", "value", "_raw").orderBy("record_set", "_source_row").collect()
     assert [tuple(row) for row in read] == [
         row for letter in "abc" for row in ((letter, 1, 1.0, None), (letter, 2, None, "00:01,HR,x"))

@@ -19,6 +19,7 @@ from lakehouse.feeds import csv_source
 from lakehouse.feeds.cells import parse
 from lakehouse.feeds.csv_source import CsvReader, EhrCsv, balanced, raw_data_error, read_csv
 from lakehouse.feeds.headers import check_header
+from lakehouse.feeds.reading import read_source
 
 COLUMNS = (
     ("item", "BIGINT"), ("seen", "TIMESTAMP"), ("day", "DATE"), ("amount", "DOUBLE"), ("flag", "INT"),
@@ -299,13 +300,12 @@ def test_a_session_reads_it(spark: Any, tmp_path: Path) -> None:
     files = [
         write(tmp_path, HEADER + f"{i},2101-02-03 04:05:06,,1.5,0,n\n{i},,,bad,,\n", f"{i}.csv") for i in (1, 2, 3)
     ]
-    spark.dataSource.register(EhrCsv)
     options = {
         "files": json.dumps([{"path": str(file), "name": file.name} for file in files]),
         "columns": json.dumps(COLUMNS),
         "partitions": "2",
     }
-    frame = spark.read.format("ehr_csv").options(**options).load()
+    frame = read_source(spark, EhrCsv, options)
     read = (
         frame.select("item", "amount", "_source_file", "_source_row", "_raw").orderBy("item", "_source_row").collect()
     )

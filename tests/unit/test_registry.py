@@ -16,7 +16,7 @@ from lakehouse.code import code_version, imports_of, source_file
 from lakehouse.errors import ConfigError
 from lakehouse.feeds.csv_source import EhrCsv
 from lakehouse.registry import build_registry
-from lakehouse.table import Mapping, Table
+from lakehouse.table import Mapping, Raw, Table
 
 READINGS = bronze("bronze.readings")
 
@@ -42,7 +42,7 @@ def test_every_input_comes_before_its_reader() -> None:
     assert [table.name for table in found.raw_tables()] == ["bronze.readings"]
     assert found.nodes[2].inputs == ("gold.cohort", "silver.stays", "conf.concepts")
     assert found.nodes[2].table_inputs == ("gold.cohort", "silver.stays")
-    assert found.readers == (EhrCsv,)
+    assert found.readers == {"ehr_csv": EhrCsv}
 
 
 @given(st.permutations(range(6)), st.data())
@@ -73,6 +73,9 @@ def test_what_does_not_exist_is_refused() -> None:
         build_registry([chain("silver.stays", "bronze.absent")])
     with pytest.raises(ConfigError, match=r"^silver.stays reads conf.absent, but there is no conf/absent.csv\.$"):
         build_registry([chain("silver.stays", "conf.absent")])
+    table = Table("bronze.films", "id BIGINT", (), raw=Raw("ward", ("films.dcm",), reader="dicom"))
+    with pytest.raises(ConfigError, match=r"^bronze.films is read by dicom, which no module declares\.$"):
+        build_registry([module("films", TABLES=(table,))])
 
 
 def test_one_name_is_one_table() -> None:
