@@ -30,13 +30,13 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
-# Two lanes, one a core: most tests keep no more than one busy. The second lane's words come when it has ended.
+# Three lanes for two cores: a test waits for processes, disks and locks a third of its time.
+LANE = $(BIN)/pytest -o cache_dir=.pytest_cache/$(1)
+ON_JVM := $(if $(shell command -v java),"JVM Spark: env EHR_ENGINE=spark $(call LANE,jvm) -m engine")
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
-	@$(BIN)/pytest tests/integration tests/faults -o cache_dir=.pytest_cache/second > .second-lane.log 2>&1 & second=$$!; trap "kill $$second" INT TERM; \
-	first=0; $(BIN)/pytest tests/unit tests/golden tests/real || first=$$?; \
-	if command -v java >/dev/null; then EHR_ENGINE=spark $(BIN)/pytest -m engine || first=$$?; \
-	else echo "no Java: the tests of the JVM engine were left out"; fi; \
-	wait $$second; last=$$?; cat .second-lane.log; rm .second-lane.log; exit $$((first | last))
+	@$(if $(ON_JVM),,echo "no Java: the tests of the JVM engine are left out")
+	@$(BIN)/python -m tests.lanes $(ON_JVM) "whole jobs: $(call LANE,jobs) tests/integration" \
+	  "parts and faults: $(call LANE,parts) tests/unit tests/golden tests/real tests/faults"
 
 test-fast: setup ## the tests of one function or table each, on the embedded engine
 	$(BIN)/pytest tests/unit tests/golden
@@ -50,11 +50,12 @@ check: setup ## lint, format, types and unsafe code
 audit: setup ## known holes in what is installed: asks the package index
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.lock
 
-# Two lanes, one a core: the fuzzer's words come when the kills have ended.
+soak: export SEED ?= 1
+soak: export KILLS ?= 200
+soak: export CASES ?= 500
 soak: setup ## hours of harm, by seed: kills of running jobs, mutated raw files (KILLS=, CASES=, SEED=)
-	@export SEED=$${SEED:-1}; CASES=$${CASES:-500} $(BIN)/python -m tests.fuzz.soak > .second-lane.log 2>&1 & second=$$!; trap "kill $$second" INT TERM; \
-	kills=0; KILLS=$${KILLS:-200} $(BIN)/pytest -s --timeout=14400 tests/faults/test_kills.py || kills=$$?; \
-	wait $$second; cases=$$?; cat .second-lane.log; rm .second-lane.log; exit $$((kills | cases))
+	@$(BIN)/python -m tests.lanes "mutations: $(BIN)/python -m tests.fuzz.soak" \
+	  "kills: $(BIN)/pytest -s --timeout=14400 tests/faults/test_kills.py"
 
 SIZES ?= 4000,12000,40000,120000
 SPARK_SIZES ?= 12000,40000
