@@ -35,7 +35,7 @@ class Lane:
 
     @property
     def last(self) -> str:
-        return escape(self.said.rstrip().rpartition("\n")[-1][-72:])
+        return escape(self.said.rstrip().rpartition("\n")[-1][-48:])
 
 
 def run(commands: list[str], console: Console) -> bool:

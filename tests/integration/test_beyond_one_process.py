@@ -14,10 +14,12 @@ import yaml
 
 from lakehouse.io import Lake
 from tests.command_blocks import ROOT, blocks
+from tests.conftest import ENGINE
 
-pytestmark = pytest.mark.skipif(
-    not (os.environ.get("JAVA_HOME") or shutil.which("java")), reason="engine spark needs Java 17, and there is none"
-)
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(ENGINE != "spark", reason="asks JVMs: among the tests of EHR_ENGINE=spark"),
+]
 
 BIN = Path(sys.executable).parent
 CLUSTER, ENVIRONMENT = "spark://head:7077", "/opt/ehr"
