@@ -18,7 +18,7 @@ from lakehouse.errors import DeadlineError, end_at_once
 
 HERE = Path(__file__).resolve().parents[2]
 GRACE_SECONDS = 20.0
-"""How long the engine may take to give up."""
+"""How long the engine may take to give up, and then the thread that ends the process to get its turn."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Deadline:
                 self.end(error())
 
         threading.Thread(target=watch, name=f"deadline of {name}", daemon=True).start()
-        faulthandler.dump_traceback_later(self.seconds + 2 * self.grace_seconds, exit=True)
+        # To descriptor 2: what stands for stderr in a notebook may be no file.
+        faulthandler.dump_traceback_later(self.seconds + self.grace_seconds + GRACE_SECONDS, exit=True, file=2)
         try:
             yield
         except Exception as cause:
