@@ -31,7 +31,7 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
 # Three lanes for two cores: a test waits for processes, disks and locks a third of its time.
-LANE = $(BIN)/pytest -o cache_dir=.pytest_cache/$(1)
+LANE = $(BIN)/pytest --durations=15 -o cache_dir=.pytest_cache/$(1)
 ON_JVM := $(if $(shell command -v java),"JVM Spark: env EHR_ENGINE=spark $(call LANE,jvm) -m engine")
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
 	@$(if $(ON_JVM),,echo "no Java: the tests of the JVM engine are left out")
