@@ -97,6 +97,7 @@ def example(task: Task, part: Part, found: Explanation, over_time: OverTime | No
          own.value_of(sign.main.feature, sign.main.value)]
         for sign in own.signs()[:40]
     ]  # fmt: skip
+    strips = "below each panel, what the course in each hour moved; " if own.moments is not None else ""
     body = [
         paragraph(
             f"{own.facts[:1].upper()}{own.facts[1:]}; called {name} here, a name made up for this page. The risk "
@@ -107,8 +108,8 @@ def example(task: Task, part: Part, found: Explanation, over_time: OverTime | No
             "example",
             _page(own),
             f"Measurements of {own.window_hours} hours, and what each sign moved the risk by",
-            "The measured course with the normal range of adults in green; below each panel, what the course in each "
-            "hour moved (red raises the risk, blue lowers it); on the right, the signs that moved it most"
+            f"The measured course with the normal range of adults in green; {strips}on the right, the signs that moved "
+            "it most (red raises the risk, blue lowers it)"
             f"{' and, above them, the risk over time' if over_time else ''}.",
             wide=True,
         ),

@@ -206,3 +206,5 @@ def test_an_example_is_drawn_with_its_risk_over_time_or_with_a_sentence() -> Non
     assert "made-up-1" not in told
     without = "".join(example(load_task("mortality"), part, one, None, chosen=True).body)
     assert "The risk after fewer hours is not drawn" in without and "The risk over time" not in without
+    no_course = example(load_task("mortality"), part, replace(one, moments=None), None, chosen=True)
+    assert "below each panel" in told and "below each panel" not in "".join(no_course.body)
