@@ -69,5 +69,6 @@ def _start(name: str, command: str, progress: Progress) -> Lane:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as an interruption, after which no lane goes on
+    for stop in (signal.SIGINT, signal.SIGTERM):  # make sends the second where it is ended itself
+        signal.signal(stop, lambda *_: sys.exit(1))
     sys.exit(not run(sys.argv[1:], Console()))

@@ -55,8 +55,8 @@ def parse(text: pa.Array, spark_type: str) -> tuple[pa.Array, pa.Array | None]:
 def own(numbers: np.ndarray) -> pa.Array:
     """A copy of the numbers in Arrow's own memory, for a batch that leaves a reader.
 
-    An array over numpy's memory is freed under the interpreter's lock. Where every worker of an engine waits for that
-    lock to free one, and the reader that holds it waits for a worker, none of them ever goes on.
+    An array over numpy's memory is freed under the interpreter's lock, and an engine's workers would wait for one
+    another there.
     """
     return pa.concat_arrays([pa.array(numbers), pa.array(numbers[:0])])
 

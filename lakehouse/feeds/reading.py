@@ -29,7 +29,7 @@ class _Read:
 def read_source(spark: SparkSession, source: type[DataSource], options: Mapping[str, str]) -> DataFrame:
     """All rows that the source gives with these options; partitions of the frame are those of its reader.
 
-    The source's schema is DDL, and its reader gives Arrow batches.
+    The source's schema is DDL; its reader gives Arrow batches, and needs no schema to be told.
     """
     given = source(dict(options))
     ddl = given.schema()

@@ -12,14 +12,12 @@ import pyarrow.compute as pc
 import pytest
 
 from bronze import challenge2012, mimiciii, mimiciv
-from bronze.challenge2012_records import ChallengeRecords
-from lakehouse.feeds.csv_source import EhrCsv
 from lakehouse.feeds.headers import header
 from lakehouse.feeds.rawfiles import KNOWN, PARSED, Inventory, RawFile, raw_columns, read_options
+from lakehouse.registry import registry
 from lakehouse.table import Table
 
 TABLES = (*challenge2012.TABLES, *mimiciii.TABLES, *mimiciv.TABLES)
-READERS = {"ehr_csv": EhrCsv, "challenge2012_records": ChallengeRecords}
 EVENT_TABLES = {
     "bronze.challenge2012_measurements", "bronze.mimiciii_chartevents", "bronze.mimiciii_labevents",
     "bronze.mimiciv_chartevents", "bronze.mimiciv_labevents",
@@ -76,7 +74,7 @@ def test_large_tables_are_spared_a_sort_and_identities_are_checked() -> None:
 
 def _read(table: Table, files: list[RawFile]) -> Iterator[pa.RecordBatch]:
     assert table.raw is not None
-    reader = READERS[table.raw.reader](read_options(table, files, 2)).reader(None)  # type: ignore[arg-type]
+    reader = registry().readers[table.raw.reader](read_options(table, files, 2)).reader(None)  # type: ignore[arg-type]
     for partition in reader.partitions():
         yield from reader.read(partition)
 

@@ -75,16 +75,19 @@ def test_a_reader_that_is_faster_than_who_takes_its_rows_waits_for_it() -> None:
     assert done.stdout.strip() == str([BATCHES * 10_000] * 4)
 
 
+class CutShort(Ready):
+    """Says so once it has read what there is."""
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        yield from super().read(partition)
+        raise RawDataError("b.csv was cut short.")
+
+
 class Damaged(Source):
-    """A file that turns out to be cut short when it was read halfway."""
+    """Two files that turn out to be cut short."""
 
     def reader(self, schema: StructType) -> Ready:  # noqa: ARG002
-        class Reader(Ready):
-            def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-                yield from super().read(partition)
-                raise RawDataError("b.csv was cut short.")
-
-        return Reader(2)
+        return CutShort(2)
 
 
 @pytest.mark.skipif(ENGINE != "sail", reason="a worker elsewhere knows no class of a test")
