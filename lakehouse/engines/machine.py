@@ -51,8 +51,9 @@ _TROUBLES = (
         f"free some or use fewer cores (setting cores), {AGAIN}",
     ),
     _Trouble(
-        r"Python worker (exited unexpectedly|failed to connect back)|java\.io\.IOException: Broken pipe|"
-        r"java\.io\.EOFException(?=[\s\S]{,900}\.python\.)",
+        r"Python worker (exited unexpectedly|(failed )?to connect back)|"
+        r"Python daemon failed to launch worker|java\.io\.IOException: Broken pipe|"
+        r"(EOF|Socket|ClosedChannel|AsynchronousClose)Exception(?=[\s\S]{,900}\.python\.)",
         "a Python process of the engine was ended from outside, most often by the system for want of memory",
         f"free some memory or use fewer cores (setting cores), {AGAIN}",
     ),

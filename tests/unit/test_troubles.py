@@ -68,6 +68,16 @@ FULL = f"free some space, {AGAIN}."
             f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
         ),
         (
+            raised("x", RuntimeError(JVM.format("IllegalStateException: Python daemon failed to launch worker."))),
+            "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
+            f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
+        ),
+        (
+            raised("x", RuntimeError(JVM.format("SocketException: Connection reset\n\tat a.api.python.X"))),
+            "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
+            f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
+        ),
+        (
             raised("x", ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
             f"silver.stays failed: the engine is gone: look whether the system ended it for want of memory, {AGAIN}.",
         ),
