@@ -15,7 +15,7 @@ IMPORTED = (
     "jobs.cli", "jobs.run", "jobs.sql", "jobs.operations.check", "jobs.operations.maintain", "lakehouse.io",
     "lakehouse.session", "lakehouse.engines.jvm", "models.tracking", "mlflow", "sklearn.linear_model", "pysail.spark",
     "pyspark.sql.connect.session", "pyspark.sql.connect.functions", "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow.store.model_registry.sqlalchemy_store", "alembic", "tests.faults.verb",
+    "mlflow.store.model_registry.sqlalchemy_store", "alembic", "skops.io", "tests.faults.verb",
 )  # fmt: skip
 _OF_A_SESSION = ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE")
 """Left in the environment by the session of this process; with them, no other engine starts."""

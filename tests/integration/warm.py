@@ -5,6 +5,7 @@ environment and three streams of the caller, and is answered by a fork of the se
 project's own modules are imported by the fork, from where the caller's `PYTHONPATH` says.
 """
 
+import gc
 import json
 import os
 import signal
@@ -22,7 +23,8 @@ from pages import PACKAGES
 IMPORTED = (
     "jobs.run", "jobs.sql", "jobs.evaluate", "jobs.explanations.explain", "jobs.report.card", "jobs.report.write",
     "jobs.training.registry", "pysail.spark", "pyspark.sql.connect.session", "pyspark.sql.connect.functions",
-    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "alembic",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "alembic", "skops.io",
+    "typer",
 )  # fmt: skip
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
@@ -56,6 +58,7 @@ def serve(address: str) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
     del sys.path[0]  # the folder of this file
+    gc.freeze()  # what is there now is no garbage: no fork looks through it
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
