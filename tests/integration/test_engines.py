@@ -1,12 +1,13 @@
 """One lake, two engines: equal tables from equal files, and each goes on with what the other began.
 
-A process can hold one engine, so every command here is a process of its own. JVM Spark is asked over Spark Connect; in
+A process can hold one engine, so every run here is a process of its own. JVM Spark is asked over Spark Connect; in
 process it is in `tests/faults/test_jvm_kills.py`, on a cluster in `test_beyond_one_process.py`.
 """
 
 import os
 import shutil
-from dataclasses import dataclass
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from lakehouse.io import Lake
 from lakehouse.records.forgotten import FORGET
 from lakehouse.registry import registry
 from tests.conftest import ENGINE
-from tests.faults.invocations import Invocations, serve
 from tests.integration.worlds import CHALLENGE, MIMICIII
 from tests.raw_csv import edit, rows
 
@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(ENGINE != "spark", reason="asks the JVM that the tests of EHR_ENGINE=spark start"),
 ]
 
+ROOT = Path(__file__).parents[2]
 OF_THE_RUN = {"_ingested_at", "_batch_id", "_run_id", "run_id", "scored_at", "ingested_at", "batch_id", "input_digest"}
 """Columns that say which run wrote a row, and when; a digest of bits tells numbers apart that are equal to 1e-9."""
 SCORED = ("gold.mortality_predictions", "gold.mortality_risk_history", "gold.mortality_outcomes")
@@ -37,41 +38,51 @@ OF_MIMIC_ALONE = {"silver.diagnoses", "silver.procedures", "silver.medications",
 CODES, CODES_FILE = "bronze.mimiciii_diagnoses_icd", "DIAGNOSES_ICD.csv.gz"
 READ_FOR_CODES = {CODES_FILE, "PATIENTS.csv.gz", "ADMISSIONS.csv.gz", "ICUSTAYS.csv.gz", "D_ICD_DIAGNOSES.csv.gz"}
 
+STAGES = """
+import sys
+from importlib import import_module
+
+from jobs.context import Context
+from lakehouse.settings import load_settings
+from lakehouse.tasks import load_task
+
+def one_model(*names):
+    task = load_task(*names)
+    return task.model_copy(update={"models": {"logistic": task.models["logistic"]}})
+
+context = Context.of(load_settings())
+for verb in sys.argv[1:]:
+    name, *words = verb.split()
+    job = import_module("jobs.privacy.forget" if name == "forget" else f"jobs.{name}")
+    if name == "train":
+        job.load_task = one_model
+    getattr(job, name)(context, *words)
+"""
 TABLES = ("ingest", "refine", "featurize")
 
 
-@pytest.fixture(scope="module")
-def ehr(tmp_path_factory: pytest.TempPathFactory) -> Invocations:
-    serve()
-    return Invocations(tmp_path_factory.mktemp("logs"), {"EHR_CORES": "2"})
-
-
-@dataclass(frozen=True)
-class Used:
-    """A lake and its raw files, used by one engine."""
-
-    ehr: Invocations
-    raw: Path
-    lake: Path
-    engine: str
-
-    def __call__(self, *verbs: str, **settings: str) -> None:
-        """Each of these commands, to its end, which is a good one."""
-        given = {"RAW": str(self.raw), "LAKE": str(self.lake), "ENGINE": self.engine, "REMOTE": "", **settings}
-        for verb in verbs:
-            ended = self.ehr(*verb.split(), **{f"EHR_{key}": value for key, value in given.items()})
-            assert ended.code == 0, (verb, ended.said)
+def run(raw: Path, lake: Path, engine: str, *verbs: str, **settings: str) -> None:
+    """Runs these jobs in a process of its own, which ends well."""
+    # This process may hold a session of its own, which says so in variables that Spark reads.
+    known = {key: value for key, value in os.environ.items() if not key.startswith(("EHR_", "SPARK_"))}
+    given = {"RAW": str(raw), "LAKE": str(lake), "ENGINE": engine, "CORES": "2", **settings}
+    done = subprocess.run(
+        [sys.executable, "-c", STAGES, *verbs],
+        cwd=ROOT, env=known | {f"EHR_{key}": value for key, value in given.items()},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")
-def lakes(ehr: Invocations, generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def lakes(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A lake of the Challenge an engine. Models are trained in the first; both are scored with its champion."""
     folder = tmp_path_factory.mktemp("engines")
     raw, sail, spark = folder / "raw", folder / "sail", folder / "spark"
     shutil.copytree(generated_raw / CHALLENGE, raw / CHALLENGE)
-    Used(ehr, raw, sail, "sail")(*TABLES, "train", "score")
+    run(raw, sail, "sail", *TABLES, "train mortality", "score mortality")
     registry = f"sqlite:///{sail / 'mlflow' / 'mlflow.db'}"
-    Used(ehr, raw, spark, "spark")(*TABLES, "score", MLFLOW_URI=registry, REMOTE=os.environ["EHR_REMOTE"])
+    run(raw, spark, "spark", *TABLES, "score mortality", MLFLOW_URI=registry, REMOTE=os.environ["EHR_REMOTE"])
     return {"sail": sail, "spark": spark}
 
 
@@ -163,27 +174,25 @@ def test_every_table_is_the_same_on_both_engines(lakes: dict[str, Path]) -> None
 
 
 @pytest.mark.timeout(900)
-def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(
-    ehr: Invocations, generated_raw: Path, tmp_path: Path
-) -> None:
+def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(generated_raw: Path, tmp_path: Path) -> None:
     """Of MIMIC-III's codes, which reach gold by few tables: each with rows takes the JVM seconds, however few."""
     raw, lake, anew = tmp_path / "raw", tmp_path / "lake", tmp_path / "anew"
     release = Path(shutil.copytree(generated_raw / MIMICIII, raw / MIMICIII))
     for file in release.iterdir():
         if file.name not in READ_FOR_CODES:
             edit(file, lambda _: [])
-    Used(ehr, raw, lake, "sail")(*TABLES)
+    run(raw, lake, "sail", *TABLES)
     before = len(Lake(lake).records("ops.runs"))
     edit(release / CODES_FILE, lambda rows: rows[:-5])
     patient = rows(release / CODES_FILE)[0]["subject_id"]
-    Used(ehr, raw, lake, "spark")(*TABLES, f"forget mimiciii-{patient}", REMOTE=os.environ["EHR_REMOTE"])
+    run(raw, lake, "spark", *TABLES, f"forget mimiciii-{patient}", REMOTE=os.environ["EHR_REMOTE"])
     records = [record for record in Lake(lake).records("ops.runs") if record["code"] != FORGET]
     built = {record["node"] for record in records if record["engine"] == "spark"}
     assert len(records) == before + len(built)
     assert built == {CODES, *readers_of(CODES)}
     assert all(Lake(lake).row_count(name.partition("[")[0]) for name in built - OF_CODES)
 
-    Used(ehr, raw, anew, "sail")(*TABLES, f"forget mimiciii-{patient}")
+    run(raw, anew, "sail", *TABLES, f"forget mimiciii-{patient}")
     same_tables(anew, lake, [name for name in Lake(anew).names() if not name.startswith("ops.")])
     assert int(patient) not in Lake(lake).read_arrow(CODES, ["subject_id"]).column("subject_id").to_pylist()
 
