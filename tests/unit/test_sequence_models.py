@@ -42,9 +42,9 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def encoded(grid: str, n: int = 40, seed: int = 0) -> tuple[Tensors, torch.Tensor]:
+def encoded(grid: str, n: int = 40, seed: int = 0, **more: int) -> tuple[Tensors, torch.Tensor]:
     features, labels = made_up(n, seed)
-    layout = LAYOUTS[grid]
+    layout = LAYOUTS[grid] | more
     raw = collect(features, Events.read(features), CHANNELS, layout)
     columns = statistics_of(features.columns, CHANNELS, layout["statistics"])
     encoding = Encoding.fit(raw, np.arange(n), CHANNELS, columns, layout)
@@ -280,7 +280,7 @@ def test_dropouts_take_channels_and_features_at_all_steps() -> None:
 @pytest.mark.parametrize("grid", LAYOUTS)
 def test_a_compiler_can_trace_the_state_space(grid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "in_blocks", in_one)  # what runs on a GPU, which alone is compiled for
-    tensors, _ = encoded(grid, n=6)
+    tensors, _ = encoded(grid, n=6, hours=6, steps=6)  # each doubling is traced anew
     network = network_of("ssm", tensors, blocks=1)
     batch = tensors.batch(torch.arange(6))
     compiled = torch.compile(network, dynamic=True, backend="aot_eager")
