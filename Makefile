@@ -30,18 +30,14 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
-# Four lanes for two cores: a test waits for processes, disks and locks a third of its time. The two longest go first, the
-# other two take what is left and end together.
+# Three lanes for two cores: a test waits for processes, disks and locks a third of its time. They end about together.
 LANE = $(BIN)/pytest --durations=15 -o cache_dir=.pytest_cache/$(1)
-UPKEEP := $(patsubst %,tests/integration/test_%.py,check operations rounds)
 INCREMENTS := tests/integration/test_incremental.py
 ON_JVM := $(if $(shell command -v java),"JVM Spark: env EHR_ENGINE=spark $(call LANE,jvm) -m engine")
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
 	@$(if $(ON_JVM),,echo "no Java: the tests of the JVM engine are left out")
-	@$(BIN)/python -m tests.lanes $(ON_JVM) \
-	  "whole jobs: $(call LANE,jobs) tests/integration $(patsubst %,--ignore=%,$(UPKEEP) $(INCREMENTS))" \
-	  "parts: nice $(call LANE,parts) tests/unit tests/golden tests/real $(INCREMENTS)" \
-	  "faults and upkeep: nice $(call LANE,faults) tests/faults $(UPKEEP)"
+	@$(BIN)/python -m tests.lanes $(ON_JVM) "whole jobs: $(call LANE,jobs) tests/integration --ignore $(INCREMENTS)" \
+	  "parts and faults: $(call LANE,parts) tests/unit tests/golden tests/real tests/faults $(INCREMENTS)"
 
 test-fast: setup ## the tests of one function or table each, on the embedded engine
 	$(BIN)/pytest tests/unit tests/golden
