@@ -30,7 +30,7 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select split, count(*) as stays, avg(risk) as mean_risk, sum(flagged::int) as flagged from gold.mortality_predictions group by split order by split"
 	@$(BIN)/ehr sql --lake $(DEMO)/lake "select stay_id, split, risk, flagged, top_features[1].feature as first_reason, model_version from gold.mortality_predictions order by risk desc, stay_id limit 5"
 
-# Three lanes for two cores: a test waits for processes, disks and locks a third of its time. They end about together.
+# Three lanes keep two cores busy: one alone waits for processes, disks and locks. They end about together.
 LANE = $(BIN)/pytest --durations=15 -o cache_dir=.pytest_cache/$(1)
 INCREMENTS := tests/integration/test_incremental.py
 ON_JVM := $(if $(shell command -v java),"JVM Spark: env EHR_ENGINE=spark $(call LANE,jvm) -m engine")

@@ -51,8 +51,11 @@ def ehr(root: Path, raw: Path, *arguments: str, key: str | None = KEY) -> Ended:
 
 def process(root: Path, raw: Path, *command: str | Path, key: str | None = KEY) -> Ended:
     known = {k: v for k, v in os.environ.items() if not k.startswith("EHR_")}
-    told = {"EHR_RAW": str(raw), "EHR_LAKE": str(root / "lake"), "EHR_PRESET": "quick", "EHR_TRAIN_SECONDS": "1"}
-    told["EHR_CORES"] = "1"  # networks of so few stays are trained before other processes have started
+    # One core: networks of so few stays are trained before other processes have started.
+    told = {
+        "EHR_RAW": str(raw), "EHR_LAKE": str(root / "lake"), "EHR_PRESET": "quick", "EHR_TRAIN_SECONDS": "1",
+        "EHR_CORES": "1",
+    }  # fmt: skip
     if key:
         told["EHR_PSEUDONYM_KEY"] = key
     done = subprocess.run(

@@ -5,7 +5,6 @@ environment and three streams of the caller, and is answered by a fork of the se
 project's own modules are imported by the fork, from where the caller's `PYTHONPATH` says.
 """
 
-import gc
 import json
 import os
 import signal
@@ -58,7 +57,6 @@ def serve(address: str) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
     del sys.path[0]  # the folder of this file
-    gc.freeze()  # what is there now is no garbage: no fork looks through it
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()

@@ -22,6 +22,10 @@ SAIL = "external error: Generic LocalFileSystem error: Unable to copy data: No s
 DELTA = "Generic LocalFileSystem error: Unable to open file /lake/ops/runs/1.json#1: Permission denied (os error 13)"
 JVM = "An error occurred while calling o79.parquet.\n: SparkException: Job aborted\nCaused by: java.io.{}"
 FULL = f"free some space, {AGAIN}."
+WORKER_ENDED = (
+    "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
+    f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}."
+)
 
 
 @pytest.mark.parametrize(
@@ -59,23 +63,19 @@ FULL = f"free some space, {AGAIN}."
         ),
         (
             raised("x", RuntimeError("SparkException: Python worker exited unexpectedly (crashed)")),
-            "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
-            f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
+            WORKER_ENDED,
         ),
         (
             raised("x", RuntimeError("o8.load.\n: java.io.EOFException\n\tat org.apache.spark.sql.execution.python.X")),
-            "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
-            f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
+            WORKER_ENDED,
         ),
         (
-            raised("x", RuntimeError(JVM.format("IllegalStateException: Python daemon failed to launch worker."))),
-            "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
-            f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
+            raised("x", RuntimeError("java.lang.IllegalStateException: Python daemon failed to launch worker.")),
+            WORKER_ENDED,
         ),
         (
-            raised("x", RuntimeError(JVM.format("SocketException: Connection reset\n\tat a.api.python.X"))),
-            "silver.stays failed: a Python process of the engine was ended from outside, most often by the system for "
-            f"want of memory: free some memory or use fewer cores (setting cores), {AGAIN}.",
+            raised("x", RuntimeError("java.net.SocketException: Connection reset\n\tat o.a.spark.api.python.X")),
+            WORKER_ENDED,
         ),
         (
             raised("x", ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
