@@ -16,6 +16,7 @@ from jobs.report.verbs import add as add_report
 from jobs.training.verbs import add as add_modelling
 from lakehouse.engines.machine import trouble_of
 from lakehouse.errors import ConfigError, LakehouseError, one_sentence
+from lakehouse.garbage import spare_the_collector
 from lakehouse.settings import PREFIX, load_settings, origins
 
 app = typer.Typer(
@@ -245,6 +246,7 @@ add_report(app)
 
 def main() -> None:
     """Entry point; also of `spark-submit` and of a Databricks wheel task."""
+    spare_the_collector()
     try:
         app(standalone_mode=True)
     except SystemExit as end:

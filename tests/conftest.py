@@ -14,9 +14,12 @@ import pytest
 from hypothesis import settings
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.garbage import spare_the_collector
 from lakehouse.session import open_session
 from lakehouse.settings import Settings
 from tests.connect_server import connect_server
+
+spare_the_collector()
 
 # How long an example takes says more of a machine's other work than of the code; pytest-timeout bounds each test.
 # In CI the same examples are tried each time, so that a change is judged by itself; elsewhere new ones are looked for.

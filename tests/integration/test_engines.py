@@ -42,6 +42,10 @@ STAGES = """
 import sys
 from importlib import import_module
 
+from lakehouse.garbage import spare_the_collector
+
+spare_the_collector()
+
 from jobs.context import Context
 from lakehouse.settings import load_settings
 from lakehouse.tasks import load_task
