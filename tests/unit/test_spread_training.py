@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost as xgb
+from mlflow.optuna.storage import MlflowStorage
+from mlflow.pyspark.optuna.study import MlflowSparkStudy
 from pyspark.sql import SparkSession
 from sklearn.metrics import roc_auc_score
 
@@ -197,6 +199,20 @@ def test_a_killed_search_goes_on_and_a_finished_one_tries_nothing(cluster: Clust
     assert len(finished) == 4 and [trial.state.name for trial in done].count("FAIL") == 1
     assert finished[0].params == {"x": 0.5} and len({trial.params["x"] for trial in finished}) == 4
     assert len(searched(4).get_trials(deepcopy=False)) == len(done)
+
+
+@on_executors
+def test_an_executor_finds_the_defaults_however_quick_it_is(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def at_once(*_: Any, **__: Any) -> None:
+        if not tried:
+            study = optuna.load_study(study_name="quick", storage=MlflowStorage(experiment_id=cluster.experiment_id))
+            tried.append(study.ask().suggest_float("x", 0.0, 1.0))
+
+    monkeypatch.setattr(MlflowSparkStudy, "optimize", at_once)
+    search(cluster, lambda _: 0.0, name="quick", defaults={"x": 0.5}, budget=Budget(2, 600), seed=1)
+    assert tried == [0.5]
 
 
 @pytest.mark.engine

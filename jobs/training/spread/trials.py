@@ -51,6 +51,7 @@ def search(
         if not any(trial.state is TrialState.COMPLETE for trial in _finished(study)):
             if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
                 study.enqueue_trial(dict(defaults))
+                storage.flush_all_batches()  # by its clock, an executor that is quick would not find them
             study.optimize(objective, n_trials=1, n_jobs=1)
             told(_tried(study, before, budget, started))
         left, seconds = budget.trials - len(_finished(study)), budget.seconds - (time.monotonic() - started)
