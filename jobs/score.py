@@ -16,6 +16,7 @@ from lakehouse.code import code_version, digest_of
 from lakehouse.commit import Scope, commit
 from lakehouse.ddl import spark_ddl
 from lakehouse.errors import ConfigError, ContractError, ModelError
+from lakehouse.mapping import map_in_arrow, spark_schema
 from lakehouse.records.ledger import Outcome
 from lakehouse.registry import registry
 from lakehouse.table import Table
@@ -108,10 +109,12 @@ def _score(context: Context, table: Table, champion: RegisteredModel, inputs: di
         else joined.join(known, on="stay_id", how="left")
     )
     scoring = Scoring.of(champion, names, bool(sequences), inputs[features], started)
-    ddl = spark_ddl(table.columns)
+    given = [*OF_COHORT, *names, *(COLUMNS if sequences else ()), KNOWN]
     label = f"{context.run_id}/{table.name}-scored"
     try:
-        staged = lake.stage(joined.mapInArrow(scoring, ddl), label, ddl)
+        staged = lake.stage(
+            map_in_arrow(joined, given, scoring, spark_schema(table.columns)), label, spark_ddl(table.columns)
+        )
         scored = staged.count()
         if scored:
             _write(context, table, staged)

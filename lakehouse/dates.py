@@ -28,9 +28,11 @@ class DateShift:
 
         Whose a row is, its patient_id says, or its stay_id by silver's stays; a time of nobody's row becomes null.
         """
+        if not self.weeks:
+            return mapped
         times = {f.name: f.dataType.simpleString() for f in mapped.schema.fields}
         times = {name: kind for name, kind in times.items() if kind in ("date", "timestamp")}
-        if not self.weeks or not times:
+        if not times:
             return mapped
         columns = mapped.columns
         if PATIENT not in columns:

@@ -20,6 +20,7 @@ from deltalake import Schema
 from pyspark.sql import DataFrame
 
 from lakehouse.ddl import Column, delta_schema, spark_ddl
+from lakehouse.mapping import map_in_arrow, spark_schema
 from lakehouse.rules import BROKEN
 from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, ROWS, RULES
 
@@ -76,8 +77,8 @@ class Sorter:
     `<folder>/refused`. Names of files come out too: a task that failed and was tried again leaves others behind.
     """
 
-    given: str
-    """DDL of what comes in."""
+    given: tuple[Column, ...]
+    """What comes in."""
     good: tuple[str, ...]
     """Columns of good rows."""
     good_files: Stored
@@ -91,12 +92,14 @@ class Sorter:
 
     def sort(self, judged: DataFrame) -> tuple[list[dict[str, Any]], set[str]]:
         """Counts of the rows, and the names of the files that they went to."""
+        names = [column.name for column in self.given]
         if self.folder is None:  # then the engine need not make the other columns
-            judged = judged.select(*KIND, ROWS, *self.marks)
-        texts = (f"`{name}` STRING" for name in (*KIND, _FILE))
-        ddl = ", ".join((*texts, *(f"`{name}` BIGINT" for name in self._numbers)))
+            names = [*KIND, ROWS, *self.marks]
+            judged = judged.select(*names)
+        texts = (Column(name, "STRING") for name in (*KIND, _FILE))
+        gives = (*texts, *(Column(name, "BIGINT") for name in self._numbers))
         # Not by `toArrow`, which has a wide frame planned a second time for its schema.
-        told = [row.asDict() for row in judged.mapInArrow(self, ddl).collect()]
+        told = [row.asDict() for row in map_in_arrow(judged, names, self, spark_schema(gives)).collect()]
         counts = pa.Table.from_pylist([row for row in told if row[_FILE] is None], self._out)
         return self._summed(counts).to_pylist(), {row[_FILE] for row in told if row[_FILE] is not None}
 

@@ -15,7 +15,8 @@ from pyspark.sql import DataFrame
 
 from gold.mortality.feature import ByName, Feature, Values, features_ddl
 from gold.mortality.statistics import PLACES, SERIES
-from lakehouse.ddl import parse_columns, spark_ddl
+from lakehouse.ddl import parse_columns
+from lakehouse.mapping import map_in_arrow, spark_schema
 
 KEYS = ("stay_id", "source")
 DECIMALS = 10
@@ -50,8 +51,8 @@ def feature_columns(
         frozenset(off),
         tuple(made),
     )
-    ddl = spark_ddl(parse_columns(features_ddl(features)))
-    return stays.select(*KEYS, *(name for name in needed if name in own), SERIES).mapInArrow(columns, ddl)
+    names = [*KEYS, *(name for name in needed if name in own), SERIES]
+    return map_in_arrow(stays.select(*names), names, columns, spark_schema(parse_columns(features_ddl(features))))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.types import StructType
 
+from lakehouse.mapping import map_in_arrow
+
 
 @dataclass(frozen=True)
 class _Read:
@@ -36,4 +38,5 @@ def read_source(spark: SparkSession, source: type[DataSource], options: Mapping[
     assert isinstance(ddl, str)
     reader = given.reader(StructType())
     partitions = tuple(reader.partitions())
-    return spark.range(0, len(partitions), 1, len(partitions)).mapInArrow(_Read(reader, partitions), ddl)
+    numbers = spark.range(0, len(partitions), 1, len(partitions))
+    return map_in_arrow(numbers, ["id"], _Read(reader, partitions), ddl)
