@@ -1,13 +1,15 @@
 """One lake, two engines: equal tables from equal files, and each goes on with what the other began.
 
-A process can hold one engine, so every run here is a process of its own. JVM Spark is asked over Spark Connect; in
+A process can hold one engine, so each engine runs in a process of its own. JVM Spark is asked over Spark Connect; in
 process it is in `tests/faults/test_jvm_kills.py`, on a cluster in `test_beyond_one_process.py`.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +41,14 @@ CODES, CODES_FILE = "bronze.mimiciii_diagnoses_icd", "DIAGNOSES_ICD.csv.gz"
 READ_FOR_CODES = {CODES_FILE, "PATIENTS.csv.gz", "ADMISSIONS.csv.gz", "ICUSTAYS.csv.gz", "D_ICD_DIAGNOSES.csv.gz"}
 
 STAGES = """
+import json
 import sys
-from importlib import import_module
 
 from lakehouse.garbage import spare_the_collector
 
 spare_the_collector()
+
+from importlib import import_module
 
 from jobs.context import Context
 from lakehouse.settings import load_settings
@@ -54,40 +58,71 @@ def one_model(*names):
     task = load_task(*names)
     return task.model_copy(update={"models": {"logistic": task.models["logistic"]}})
 
-context = Context.of(load_settings())
-for verb in sys.argv[1:]:
-    name, *words = verb.split()
-    job = import_module("jobs.privacy.forget" if name == "forget" else f"jobs.{name}")
-    if name == "train":
-        job.load_task = one_model
-    getattr(job, name)(context, *words)
+for settings, verbs in json.loads(sys.argv[1]):
+    context = Context.of(load_settings(cores=2, **settings))
+    for verb in verbs:
+        name, *words = verb.split()
+        job = import_module("jobs.privacy.forget" if name == "forget" else f"jobs.{name}")
+        if name == "train":
+            job.load_task = one_model
+        getattr(job, name)(context, *words)
 """
 TABLES = ("ingest", "refine", "featurize")
 
 
-def run(raw: Path, lake: Path, engine: str, *verbs: str, **settings: str) -> None:
-    """Runs these jobs in a process of its own, which ends well."""
+def run(engine: str, *jobs: tuple[Path, Path, tuple[str, ...]], **settings: str) -> None:
+    """Runs the verbs of each job on its raw folder and its lake, all in one process of its own, which ends well."""
     # This process may hold a session of its own, which says so in variables that Spark reads.
     known = {key: value for key, value in os.environ.items() if not key.startswith(("EHR_", "SPARK_"))}
-    given = {"RAW": str(raw), "LAKE": str(lake), "ENGINE": engine, "CORES": "2", **settings}
+    told = [({"engine": engine, "raw": str(raw), "lake": str(lake), **settings}, verbs) for raw, lake, verbs in jobs]
     done = subprocess.run(
-        [sys.executable, "-c", STAGES, *verbs],
-        cwd=ROOT, env=known | {f"EHR_{key}": value for key, value in given.items()},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
+        [sys.executable, "-c", STAGES, json.dumps(told)],
+        cwd=ROOT, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
 
 
+@dataclass(frozen=True)
+class Lakes:
+    """What both engines made: a lake each of one raw folder; a lake that the embedded engine began and JVM Spark went
+    on with when files had changed, and the embedded engine's of the changed files alone. Both forgot a patient."""
+
+    sail: Path
+    spark: Path
+    gone_on_with: Path
+    anew: Path
+    builds_begun: int
+    forgotten: int
+
+
 @pytest.fixture(scope="module")
-def lakes(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A lake of the Challenge an engine. Models are trained in the first; both are scored with its champion."""
+def lakes(generated_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Lakes:
+    """Models are trained in the first lake; that and the second are scored with its champion."""
     folder = tmp_path_factory.mktemp("engines")
-    raw, sail, spark = folder / "raw", folder / "sail", folder / "spark"
-    shutil.copytree(generated_raw / CHALLENGE, raw / CHALLENGE)
-    run(raw, sail, "sail", *TABLES, "train mortality", "score mortality")
+    whole, before, after = (folder / f"raw-{name}" for name in ("whole", "before", "after"))
+    shutil.copytree(generated_raw / CHALLENGE, whole / CHALLENGE)
+    # Of MIMIC-III its codes, which reach gold by few tables: each with rows takes the JVM seconds, however few.
+    release = Path(shutil.copytree(generated_raw / MIMICIII, before / MIMICIII))
+    for file in release.iterdir():
+        if file.name not in READ_FOR_CODES:
+            edit(file, lambda _: [])
+    shutil.copytree(before, after)
+    edit(after / MIMICIII / CODES_FILE, lambda rows: rows[:-5])
+    patient = rows(release / CODES_FILE)[0]["subject_id"]
+    changed = (*TABLES, f"forget mimiciii-{patient}")
+
+    sail, spark, begun, anew = (folder / name for name in ("sail", "spark", "begun", "anew"))
+    run(
+        "sail",
+        (whole, sail, (*TABLES, "train mortality", "score mortality")),
+        (before, begun, TABLES),
+        (after, anew, changed),
+    )
+    builds = len(Lake(begun).records("ops.runs"))
     registry = f"sqlite:///{sail / 'mlflow' / 'mlflow.db'}"
-    run(raw, spark, "spark", *TABLES, "score mortality", MLFLOW_URI=registry, REMOTE=os.environ["EHR_REMOTE"])
-    return {"sail": sail, "spark": spark}
+    jobs = (whole, spark, (*TABLES, "score mortality")), (after, begun, changed)
+    run("spark", *jobs, remote=os.environ["EHR_REMOTE"], mlflow_uri=registry)
+    return Lakes(sail, spark, begun, anew, builds, int(patient))
 
 
 def same_tables(one: Path, other: Path, names: list[str]) -> None:
@@ -170,35 +205,24 @@ def test_a_difference_is_found_wherever_it_hides() -> None:
 
 
 @pytest.mark.timeout(900)
-def test_every_table_is_the_same_on_both_engines(lakes: dict[str, Path]) -> None:
-    names = Lake(lakes["sail"]).names()
-    assert names == Lake(lakes["spark"]).names()
-    assert without_rows(Lake(lakes["sail"]), names) <= OF_CODES | OF_MIMIC_ALONE
-    same_tables(lakes["sail"], lakes["spark"], [name for name in names if name != "ops.runs"])
+def test_every_table_is_the_same_on_both_engines(lakes: Lakes) -> None:
+    names = Lake(lakes.sail).names()
+    assert names == Lake(lakes.spark).names()
+    assert without_rows(Lake(lakes.sail), names) <= OF_CODES | OF_MIMIC_ALONE
+    same_tables(lakes.sail, lakes.spark, [name for name in names if name != "ops.runs"])
 
 
-@pytest.mark.timeout(900)
-def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(generated_raw: Path, tmp_path: Path) -> None:
-    """Of MIMIC-III's codes, which reach gold by few tables: each with rows takes the JVM seconds, however few."""
-    raw, lake, anew = tmp_path / "raw", tmp_path / "lake", tmp_path / "anew"
-    release = Path(shutil.copytree(generated_raw / MIMICIII, raw / MIMICIII))
-    for file in release.iterdir():
-        if file.name not in READ_FOR_CODES:
-            edit(file, lambda _: [])
-    run(raw, lake, "sail", *TABLES)
-    before = len(Lake(lake).records("ops.runs"))
-    edit(release / CODES_FILE, lambda rows: rows[:-5])
-    patient = rows(release / CODES_FILE)[0]["subject_id"]
-    run(raw, lake, "spark", *TABLES, f"forget mimiciii-{patient}", REMOTE=os.environ["EHR_REMOTE"])
-    records = [record for record in Lake(lake).records("ops.runs") if record["code"] != FORGET]
+def test_one_engine_goes_on_with_what_the_other_began_and_forgets_alike(lakes: Lakes) -> None:
+    lake = Lake(lakes.gone_on_with)
+    records = [record for record in lake.records("ops.runs") if record["code"] != FORGET]
     built = {record["node"] for record in records if record["engine"] == "spark"}
-    assert len(records) == before + len(built)
+    assert len(records) == lakes.builds_begun + len(built)
     assert built == {CODES, *readers_of(CODES)}
-    assert all(Lake(lake).row_count(name.partition("[")[0]) for name in built - OF_CODES)
-
-    run(raw, anew, "sail", *TABLES, f"forget mimiciii-{patient}")
-    same_tables(anew, lake, [name for name in Lake(anew).names() if not name.startswith("ops.")])
-    assert int(patient) not in Lake(lake).read_arrow(CODES, ["subject_id"]).column("subject_id").to_pylist()
+    assert all(lake.row_count(name.partition("[")[0]) for name in built - OF_CODES)
+    same_tables(
+        lakes.anew, lakes.gone_on_with, [name for name in Lake(lakes.anew).names() if not name.startswith("ops.")]
+    )
+    assert lakes.forgotten not in lake.read_arrow(CODES, ["subject_id"]).column("subject_id").to_pylist()
 
 
 def without_rows(lake: Lake, names: list[str]) -> set[str]:
