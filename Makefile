@@ -32,12 +32,12 @@ run: setup ## the whole job on generated data, from raw files to a sample of the
 
 # Three lanes keep two cores busy: one alone waits for processes, disks and locks. They end about together.
 LANE = $(BIN)/pytest --durations=15 -o cache_dir=.pytest_cache/$(1)
-INCREMENTS := tests/integration/test_incremental.py
+ELSEWHERE := $(addprefix tests/integration/,test_bad_input.py test_incremental.py test_rounds.py)
 ON_JVM := $(if $(shell command -v java),"JVM Spark: env EHR_ENGINE=spark $(call LANE,jvm) -m engine")
 test: setup ## all tests, on the embedded engine and, where there is Java, on JVM Spark
 	@$(if $(ON_JVM),,echo "no Java: the tests of the JVM engine are left out")
-	@$(BIN)/python -m tests.lanes $(ON_JVM) "whole jobs: $(call LANE,jobs) tests/integration --ignore $(INCREMENTS)" \
-	  "parts and faults: $(call LANE,parts) tests/unit tests/golden tests/real tests/faults $(INCREMENTS)"
+	@$(BIN)/python -m tests.lanes $(ON_JVM) "whole jobs: $(call LANE,jobs) tests/integration $(ELSEWHERE:%=--ignore=%)" \
+	  "parts and faults: $(call LANE,parts) tests/unit tests/golden tests/real tests/faults $(ELSEWHERE)"
 
 test-fast: setup ## the tests of one function or table each, on the embedded engine
 	$(BIN)/pytest tests/unit tests/golden

@@ -68,6 +68,6 @@ def made_site(root: Path, warm_ehr: Path) -> Site:
     """Raw files of all sources, and what `ehr run` made of them."""
     raw = root / "raw"
     generate(raw, PATIENTS, 5)
-    first = ehr(root, raw, "run")
+    first = process(root, raw, warm_ehr, "run")
     assert first.code == 0, first.err
     return Site(raw, root, warm_ehr, first)

@@ -193,7 +193,7 @@ def test_the_key_is_written_nowhere(site: Site) -> None:
 
 
 def test_a_query_takes_little_more_than_the_libraries_that_every_query_needs(site: Site) -> None:
-    """Processor time of processes from their start, the best of three, as neighbours on the core take some of it. That
+    """Processor time of processes from their start, the better of two, as neighbours on the core take some of it. That
     of the libraries is the measure: machines differ threefold, and one at work beside others from hour to hour."""
 
     def used(*command: str) -> float:
@@ -202,7 +202,7 @@ def test_a_query_takes_little_more_than_the_libraries_that_every_query_needs(sit
             return usage.ru_utime + usage.ru_stime
 
         seconds = []
-        for _ in range(3):
+        for _ in range(2):
             before = clock()
             ended = process(site.root, site.raw, sys.executable, *command)
             seconds.append(clock() - before)
