@@ -96,20 +96,18 @@ def _score(context: Context, table: Table, champion: RegisteredModel, inputs: di
     """Streams the joined inputs through the model; how many stays were due, and are written now."""
     _check_stays(context, list(inputs))
     lake, (_, features, *sequences) = context.lake, inputs
-    frames = [lake.read(name) for name in inputs]
-    names = [name for name in frames[1].columns if name not in OF_COHORT]
-    _check(champion, [*names, *(COLUMNS if sequences else ())])
-    joined = frames[0].select(*OF_COHORT)
-    for frame, columns in zip(frames[1:], (names, COLUMNS), strict=False):
-        joined = joined.join(frame.select("stay_id", *columns), on="stay_id", how="inner")
-    known = _known(context, table, champion)
-    joined = (
-        joined.withColumn(KNOWN, F.lit(None).cast("string"))
-        if known is None
-        else joined.join(known, on="stay_id", how="left")
-    )
+    cohort, *frames = (lake.read(name) for name in inputs)
+    names = [name for name in frames[0].columns if name not in OF_COHORT]
+    columns = (names, COLUMNS) if sequences else (names,)
+    _check(champion, [name for of_table in columns for name in of_table])
+    joined, given = cohort.select(*OF_COHORT), list(OF_COHORT)
+    sides = [(frame, own, "inner") for frame, own in zip(frames, columns, strict=True)]
+    for place, (side, own, how) in enumerate([(_known(context, table, champion), (KNOWN,), "left"), *sides]):
+        # By keys of two names: to merge two columns into one, the embedded engine names all others anew.
+        key = f"_stay_{place}"
+        joined = joined.join(side.select(F.col("stay_id").alias(key), *own), F.col("stay_id") == F.col(key), how)
+        given += [key, *own]
     scoring = Scoring.of(champion, names, bool(sequences), inputs[features], started)
-    given = [*OF_COHORT, *names, *(COLUMNS if sequences else ()), KNOWN]
     label = f"{context.run_id}/{table.name}-scored"
     try:
         staged = lake.stage(
@@ -141,10 +139,10 @@ def _keeps_contract(context: Context, table: Table) -> bool:
     return {column.name for column in stored} == set(table.column_names)
 
 
-def _known(context: Context, table: Table, champion: RegisteredModel) -> DataFrame | None:
-    """Stays that this model version has scored, each with the digest of what it read; None before the first."""
+def _known(context: Context, table: Table, champion: RegisteredModel) -> DataFrame:
+    """Stays that this model version has scored, each with the digest of what it read; none before the first."""
     if not _keeps_contract(context, table):
-        return None
+        return context.lake.spark.createDataFrame([], f"stay_id STRING, {KNOWN} STRING")
     same = (F.col("model_name") == champion.name) & (F.col("model_version") == champion.version)
     return context.lake.read(table.name).where(same).select("stay_id", F.col("input_digest").alias(KNOWN))
 

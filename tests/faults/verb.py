@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlflow.utils import requirements_utils
+
 from jobs import cli
 from lakehouse.registry import registry
 from lakehouse.tasks import Task
@@ -12,7 +14,9 @@ from tests.faults import troubles
 
 MODEL = {"logistic": {"search": {"C": [0.001], "l1_ratio": [0.0]}}}
 
-registry()  # found once, here, for all forks
+# Found once, here, for all forks: what the project declares, and all that is installed, through which MLflow looks.
+registry()
+requirements_utils._init_packages_to_modules_map()
 
 
 def shortened(task: Task, _preset: str) -> Task:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from mlflow.utils import requirements_utils
 from pages import PACKAGES
 
 IMPORTED = (
@@ -54,6 +55,7 @@ def served(folder: Path) -> Iterator[Path]:
 def serve(address: str) -> None:
     for name in IMPORTED:
         import_module(name)
+    requirements_utils._init_packages_to_modules_map()  # MLflow looks through all that is installed to log a model
     for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
         del sys.modules[name]
     del sys.path[0]  # the folder of this file
