@@ -1,8 +1,9 @@
-"""`mapInArrow` of a frame whose columns are known, to a schema that is known: the engine is asked for nothing."""
+"""Frames in Arrow whose columns are known, mapped by a function or as a table: the engine is not asked for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -21,13 +22,27 @@ def map_in_arrow(frame: DataFrame, names: Sequence[str], function: OfBatches, gi
     Spark Connect asks the server what columns a frame has that is to be mapped, and what a schema in words means: for
     the first the engine plans once more all that the frame is made of.
     """
-    if vars(frame).get(_CACHED, gives) is not None:
+    with _known(frame, StructType([StructField(name, NullType()) for name in names])):
         return frame.mapInArrow(function, gives)
-    vars(frame)[_CACHED] = StructType([StructField(name, NullType()) for name in names])
+
+
+def to_arrow(frame: DataFrame, columns: Iterable[Column]) -> pa.Table:
+    """The frame, which must have these columns, as a table. Spark Connect asks for the schema of each that it gives."""
+    with _known(frame, spark_schema(columns)):
+        return frame.toArrow()
+
+
+@contextmanager
+def _known(frame: DataFrame, schema: StructType) -> Iterator[None]:
+    """Meanwhile a frame of Spark Connect that has not asked for its schema has this one."""
+    if vars(frame).get(_CACHED, schema) is not None:
+        yield
+        return
+    vars(frame)[_CACHED] = schema
     try:
-        return frame.mapInArrow(function, gives)
+        yield
     finally:
-        vars(frame)[_CACHED] = None  # its types were none
+        vars(frame)[_CACHED] = None
 
 
 def spark_schema(columns: Iterable[Column]) -> StructType:

@@ -27,7 +27,10 @@ METADATA = {
 def executed(path: Path, lake: Path) -> NotebookNode:
     """The notebook with the outputs of a fresh kernel, over the lake. CellExecutionError where a cell fails."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": HERE}})
+    client = NotebookClient(
+        notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": HERE}},
+        shutdown_kernel="immediate",  # it has told all, the audit too, when its last cell has run
+    )  # fmt: skip
     known = {name: value for name, value in os.environ.items() if not name.startswith("EHR_")}
     root = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     told = {"EHR_LAKE": str(lake.resolve()), "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.context import Context
 from jobs.training.matrix import Matrix, check_filled, gold_tables
 from lakehouse.errors import ConfigError, ContractError
+from lakehouse.mapping import to_arrow
 from lakehouse.reference import dictionary_frame
 from lakehouse.registry import CONF_PREFIX, Node, parameters, registry
 from lakehouse.rules import apply_rules, is_good
@@ -28,14 +29,14 @@ def variant_matrix(context: Context, task: Task, sequences: bool, stays: Collect
     as_stored = load_task(task.name).window_hours == task.window_hours
     frames = {names[0]: _frame(context, names[0], task, {})}
     read: set[str] = set(_node(names[0]).table_inputs)
-    tables = [_of(stays, frames[names[0]]).toArrow()]
+    tables = [to_arrow(_of(stays, frames[names[0]]), _node(names[0]).table.columns)]
     for name in names[1:]:
         if as_stored:
             check_filled(lake, name)
             tables.append(lake.read_arrow(name) if stays is None else _of(stays, lake.read(name)).toArrow())
             read.add(name)
         else:
-            tables.append(_frame(context, name, task, frames, stays).toArrow())
+            tables.append(to_arrow(_frame(context, name, task, frames, stays), _node(name).table.columns))
             read |= set(_node(name).table_inputs) - set(frames)
     cohort, features = (table.to_pandas().set_index("stay_id").sort_index() for table in tables[:2])
     if not cohort.index.equals(features.index):
