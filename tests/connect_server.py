@@ -36,6 +36,7 @@ def connect_server(log: Path) -> Iterator[str]:
         # To compile a plan takes longer than its few rows: a sixth less CPU. The run on a cluster compiles its plans.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.ui.explainMode": "simple",  # plans are told in words for a page that nobody opens
     }
     given = [word for key, value in conf.items() for word in ("--conf", f"{key}={value}")]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SPARK_", "EHR_"))}

@@ -24,8 +24,8 @@ pytestmark = [
 BIN = Path(sys.executable).parent
 CLUSTER, ENVIRONMENT = "spark://head:7077", "/opt/ehr"
 """What the README calls the reader's own."""
-SPARK_DEFAULTS = "spark.sql.shuffle.partitions 2\nspark.ui.enabled false\n"
-"""A cluster's own configuration: how much its machines do at once."""
+SPARK_DEFAULTS = "spark.sql.shuffle.partitions 2\nspark.ui.enabled false\nspark.sql.ui.explainMode simple\n"
+"""A cluster's own configuration: how much its machines do at once, and that no page tells of its plans."""
 SHORTEST = {"xgboost": None, "ssm": None, "ensemble": None}
 
 

@@ -127,8 +127,9 @@ CHANGES: dict[str, tuple[Callable[[TinyLake], None], int]] = {
 }
 
 
-@pytest.mark.engine
-@pytest.mark.parametrize("change", ["a new patient", "one more stay of a known one", "now refused"])
+@pytest.mark.parametrize(
+    "change", ["a new patient", "one more stay of a known one", pytest.param("now refused", marks=pytest.mark.engine)]
+)
 def test_what_changed_is_built_for_whom_it_changed(tiny: TinyLake, change: str) -> None:
     start(tiny)
     make, patients = CHANGES[change]
