@@ -12,7 +12,7 @@ from lakehouse.ddl import Column
 from lakehouse.errors import ContractError
 from lakehouse.io import Lake
 from lakehouse.part import Part
-from lakehouse.rules import BROKEN, apply_rules, check_columns, marks, ruled_columns
+from lakehouse.rules import BROKEN, apply_rules, check_columns, marks, ruled_schema
 from lakehouse.sorting import COUNTED, Sorted, Sorter, Stored
 from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, NODE, RAW_TEXT, ROWS, RULES, RUN_ID, Table
 
@@ -126,7 +126,7 @@ def tally(frame: DataFrame, table: Table, default_from: str) -> Committed:
 def _sorter(table: Table, default_from: str, scope: Scope = Scope(), node: str = "", run_id: str = "") -> Sorter:
     within = table.partition_by if scope.table else ()
     return Sorter(
-        given=ruled_columns(table),
+        given=ruled_schema(table),
         good=tuple(table.column_names),
         good_files=Stored.of(column for column in table.columns if column.name not in within),
         refused=Stored.of((*table.columns, *QUARANTINE_COLUMNS)),

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from lakehouse.ddl import Column as ContractColumn
+from lakehouse.ddl import spark_ddl
 from lakehouse.errors import ContractError
 from lakehouse.table import ACCOUNTING, LEFT_OUT, MISREAD, ROWS, Rule, Table
 
@@ -65,11 +65,11 @@ def is_good() -> Column:
     return F.col(LEFT_OUT).isNull() & (F.col(BROKEN) == "")
 
 
-def ruled_columns(table: Table) -> tuple[ContractColumn, ...]:
-    """What `apply_rules` gives."""
-    accounting = (ContractColumn(name, "BIGINT" if name == ROWS else "STRING") for name in ACCOUNTING)
-    marked = (ContractColumn(name, "BOOLEAN") for name in marks(table))
-    return (*table.columns, *accounting, ContractColumn(BROKEN, "STRING"), *marked)
+def ruled_schema(table: Table) -> str:
+    """DDL of what `apply_rules` gives."""
+    accounting = (f"`{name}` {'BIGINT' if name == ROWS else 'STRING'}" for name in ACCOUNTING)
+    marked = (f"`{name}` BOOLEAN" for name in marks(table))
+    return ", ".join((spark_ddl(table.columns), *accounting, f"`{BROKEN}` STRING", *marked))
 
 
 def _accounting(name: str, given: bool) -> Column:

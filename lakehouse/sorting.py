@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame
 from lakehouse.ddl import Column, delta_schema, spark_ddl
 from lakehouse.mapping import map_in_arrow, spark_schema
 from lakehouse.rules import BROKEN
-from lakehouse.table import FROM, LEFT_OUT, MERGED_AS, ROWS, RULES
+from lakehouse.table import ACCOUNTING, FROM, LEFT_OUT, MERGED_AS, ROWS, RULES
 
 KIND = (FROM, LEFT_OUT, MERGED_AS, BROKEN)
 """What tells rows of one kind: where from, and what becomes of them for what reason."""
@@ -77,8 +77,8 @@ class Sorter:
     `<folder>/refused`. Names of files come out too: a task that failed and was tried again leaves others behind.
     """
 
-    given: tuple[Column, ...]
-    """What comes in."""
+    given: str
+    """DDL of what comes in."""
     good: tuple[str, ...]
     """Columns of good rows."""
     good_files: Stored
@@ -92,7 +92,7 @@ class Sorter:
 
     def sort(self, judged: DataFrame) -> tuple[list[dict[str, Any]], set[str]]:
         """Counts of the rows, and the names of the files that they went to."""
-        names = [column.name for column in self.given]
+        names = [*self.good, *ACCOUNTING, BROKEN, *self.marks]
         if self.folder is None:  # then the engine need not make the other columns
             names = [*KIND, ROWS, *self.marks]
             judged = judged.select(*names)

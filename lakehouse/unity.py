@@ -117,7 +117,7 @@ class UnityLake(Lake):
     def sort(self, judged: Iterable[DataFrame], sorter: Sorter, label: str) -> Sorted:
         # Functions in Python may not reach a volume on all computes: the engine stages the rows, and sorts by queries.
         further = iter(judged)
-        staged = self.stage(next(further), label, spark_ddl(sorter.given), further)
+        staged = self.stage(next(further), label, sorter.given, further)
         counts, _ = sorter.sort(staged)
         good = staged.where(is_good()).select(*sorter.good)
         made = {RULES: F.split(BROKEN, " "), FROM: F.coalesce(FROM, F.lit(sorter.default_from))}

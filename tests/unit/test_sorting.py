@@ -16,7 +16,7 @@ from lakehouse import sorting
 from lakehouse.commit import QUARANTINE_COLUMNS
 from lakehouse.ddl import parse_columns
 from lakehouse.io import Lake
-from lakehouse.rules import apply_rules, ruled_columns
+from lakehouse.rules import apply_rules, ruled_schema
 from lakehouse.sorting import GOOD, REFUSED, Sorter, Stored
 from lakehouse.table import Rule, Table
 
@@ -32,7 +32,7 @@ JUDGED = pa.schema(
     + [("_rows", pa.int64()), ("_warn_slow", pa.bool_())]
 )
 SORTER = Sorter(
-    given=ruled_columns(TABLE),
+    given=ruled_schema(TABLE),
     good=tuple(TABLE.column_names),
     good_files=Stored.of(parse_columns("id BIGINT NOT NULL, pulse DOUBLE")),
     refused=Stored.of((*TABLE.columns, *QUARANTINE_COLUMNS)),
